@@ -1,0 +1,1 @@
+"""The writer: mitmproxy in, durable records out.  Importing this package imports nothing heavy."""

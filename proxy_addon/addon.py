@@ -1,0 +1,260 @@
+"""mitmproxy's hooks on exchanges → kernel calls → forward or deny.
+
+A hook is a thin translation.  The decision is made in ``requestheaders``, before anything of the request leaves
+(``connection_strategy=lazy``: not even a TLS ClientHello), and the request leaves only after its decision is durable.
+"""
+
+from __future__ import annotations
+
+from mitmproxy import http
+
+from crawl_audit import decision as decisions
+from crawl_audit import robots, signals
+from crawl_audit.errors import LogUnavailable
+from crawl_audit.identity import Crawler
+from crawl_audit.records import Action, Decision, Mode, Outcome, RobotsOutcome, Signal
+from crawl_audit.target import Target, TargetError, parse_target, printable
+from crawl_audit.text import storable
+from proxy_addon import denial
+from proxy_addon.boundary import decides, observes
+from proxy_addon.denial import Answer
+from proxy_addon.exchanges import Answered, BodyMeter, Exchange, ExchangeTable
+from proxy_addon.recorder import Recorder, address_of, now_us
+from proxy_addon.robots_cache import RobotsCache
+
+# A robots.txt longer than this is read no further (docs/robots.md); the crawler's own fetch is kept up to here.
+_ROBOTS_KEPT_BYTES = 1024 * 1024
+# Fields with which an answer to /robots.txt may differ from what anybody else gets.
+_PERSONAL_FIELDS = ("range", "cookie", "authorization", "if-none-match", "if-modified-since")
+_PROXY_FIELDS = ("proxy-authorization", "proxy-connection", "proxy-authenticate")
+
+
+class AuditAddon:
+    """Decides on, records and counts every exchange."""
+
+    def __init__(self, *, recorder: Recorder, cache: RobotsCache, mode: Mode) -> None:
+        self.recorder = recorder
+        self.exchanges = ExchangeTable()
+        self._cache = cache
+        self._mode = mode
+
+    # --- deciding ---------------------------------------------------------------------------------------------
+
+    @decides
+    async def requestheaders(self, flow: http.HTTPFlow, identifier: str) -> Answer | None:
+        """The only place where a request is let through, denied or refused."""
+        if flow.error:  # mitmproxy has refused it already (400), for example for CL and TE at once
+            why = f"The request was refused: {flow.error.msg}"
+            self.recorder.incident("malformed_request", why, flow.client_conn, identifier)
+            return None
+        if not self.recorder.accepting:
+            raise LogUnavailable("The sidecar is starting or stopping; try again.", reason="draining")
+        crawler = self.recorder.identify(flow.client_conn, flow.request.headers.get("proxy-authorization"))
+        if crawler is None:
+            why = "No token of a configured crawler was presented."
+            self.recorder.incident("unknown_crawler", why, flow.client_conn, identifier)
+            return denial.unknown_crawler(identifier)
+        try:
+            target = _target_of(flow)
+        except TargetError as error:
+            await self._record_refusal(flow, identifier, crawler, str(error))
+            return denial.bad_request(421, str(error), identifier)
+        decision = await self._decide(flow, identifier, crawler, target)
+        seq = await self._record(decision)
+        if decision.action is Action.DENIED:
+            return denial.disallowed(decision)
+        exchange = Exchange(decision=decision, decision_seq=seq, target=target, client_id=flow.client_conn.id)
+        self._forward(flow, exchange)
+        return None
+
+    async def _decide(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, target: Target) -> Decision:
+        if target.is_robots_txt:
+            judgement = robots.evaluate(RobotsOutcome.SUCCESSFUL, None, target.target)
+            return decisions.decide(self._request(flow, identifier, crawler, target), self._mode, judgement, None, None)
+        in_force = await self._cache.current(target.scope, crawler.product_tokens)
+        # The time of the decision is taken after the snapshot is there: a decision never rests on a later one.
+        request = self._request(flow, identifier, crawler, target)
+        judgement = robots.evaluate(in_force.snapshot.outcome, in_force.rules, target.target)
+        return decisions.decide(request, self._mode, judgement, in_force.snapshot, in_force.seq)
+
+    async def _record(self, decision: Decision) -> int:
+        seq = await self.recorder.log.append(decision)
+        self.recorder.metrics.decided(decision)
+        return seq
+
+    async def _record_refusal(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, why: str) -> None:
+        request = flow.request
+        target = decisions.unknown_target(
+            storable(request.scheme, 16), storable(request.host, 255), request.port, printable(request.data.path)
+        )
+        await self._record(decisions.refused(self._request(flow, identifier, crawler, target), self._mode, why))
+
+    def _request(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, target: Target) -> decisions.Request:
+        user_agent = flow.request.headers.get("user-agent")
+        return decisions.Request(
+            recorded_at=now_us(),
+            exchange_id=identifier,
+            crawler=crawler,
+            client=address_of(flow.client_conn),
+            user_agent=None if user_agent is None else storable(user_agent, 1024),
+            method=storable(flow.request.method, 64),
+            target=target,
+            since_previous_ms=self.exchanges.since_previous_ms(crawler.id, target),
+        )
+
+    def _forward(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        for name in _PROXY_FIELDS:
+            flow.request.headers.pop(name, None)
+        if exchange.target.is_robots_txt and flow.request.method == "GET":
+            exchange.response_meter = BodyMeter(digest=True, keep_bytes=_ROBOTS_KEPT_BYTES + 1)
+        # Never mitmproxy's option stream_large_bodies: it sets `stream` again while a denied body arrives.
+        flow.request.stream = exchange.request_meter
+        self.exchanges.open(flow.id, exchange)
+
+    # --- what the site answers --------------------------------------------------------------------------------
+
+    @observes
+    async def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream and count the answer; note the usage preferences it carries."""
+        exchange = self.exchanges.get(flow.id)
+        if exchange is None or flow.response is None:
+            return  # our own denial: mitmproxy fires this hook for it as well
+        if flow.response.status_code != 101:
+            flow.response.stream = exchange.response_meter
+        for found in signals.response_signals(flow.response.headers.items(multi=True)):
+            self.recorder.log.submit(
+                Signal(
+                    recorded_at=now_us(),
+                    exchange_id=exchange.decision.exchange_id,
+                    snapshot_seq=None,
+                    protocol=found.protocol,
+                    raw=found.raw,
+                    value=found.value,
+                    scope=found.scope,
+                )
+            )
+
+    @observes
+    async def response(self, flow: http.HTTPFlow) -> None:
+        """The answer is complete."""
+        exchange = self.exchanges.get(flow.id)
+        if exchange is None or flow.websocket is not None:
+            return  # a WebSocket ends with websocket_end
+        self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
+        if exchange.target.is_robots_txt:
+            await self._observe(flow, exchange)
+
+    @observes
+    async def error(self, flow: http.HTTPFlow) -> None:
+        """The exchange ended without a complete answer."""
+        message = flow.error.msg if flow.error else "unknown error"
+        self._complete(flow.id, self._outcome_of(message, flow), _answered(flow), message)
+
+    def _outcome_of(self, message: str, flow: http.HTTPFlow) -> Outcome:
+        if self.recorder.draining:
+            return Outcome.PROXY_SHUTDOWN
+        if "client disconnected" in message.lower():
+            reached = flow.server_conn.timestamp_start is not None or flow.response is not None
+            return Outcome.CLIENT_ABORT if reached else Outcome.NOT_SENT
+        return Outcome.TIMEOUT if "timed out" in message or "timeout" in message.lower() else Outcome.UPSTREAM_ERROR
+
+    def _complete(self, flow_id: str, outcome: Outcome, answered: Answered, error: str | None) -> None:
+        completion = self.exchanges.finish(flow_id, now_us(), outcome, answered, error)
+        if completion is not None:
+            self.recorder.metrics.completed(completion)
+            self.recorder.log.submit(completion)
+
+    async def _observe(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """The crawler's own fetch of /robots.txt is evidence, where the answer does not depend on who asked."""
+        request, response = flow.request, flow.response
+        personal = any(name in request.headers for name in _PERSONAL_FIELDS)
+        if response is None or request.method != "GET" or exchange.target.target != "/robots.txt" or personal:
+            return
+        if response.status_code == 200 or response.status_code >= 400:
+            await self._cache.observe(
+                exchange.target.scope,
+                status=response.status_code,
+                headers=list(response.headers.items(multi=True)),
+                body=exchange.response_meter.kept,
+                final_url=exchange.target.url,
+                fetch_ms=exchange.age_ms(),
+                exchange_id=exchange.decision.exchange_id,
+                crawler=exchange.decision.crawler,
+            )
+
+    # --- WebSocket --------------------------------------------------------------------------------------------
+
+    @observes
+    async def websocket_start(self, flow: http.HTTPFlow) -> None:
+        """A WebSocket was opened by a request that was decided on like any other."""
+        exchange = self.exchanges.get(flow.id)
+        self.recorder.tunnel(
+            "websocket",
+            "opened",
+            flow.client_conn,
+            host=flow.request.host,
+            port=flow.request.port,
+            exchange=exchange.decision.exchange_id if exchange else None,
+        )
+
+    @observes
+    async def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Count what passes and keep nothing of it; mitmproxy would keep every message."""
+        exchange = self.exchanges.get(flow.id)
+        if flow.websocket is None:
+            return
+        for message in flow.websocket.messages:
+            if exchange is not None:
+                meter = exchange.request_meter if message.from_client else exchange.response_meter
+                meter(message.content)
+        flow.websocket.messages.clear()
+
+    @observes
+    async def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """The WebSocket is closed."""
+        self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
+
+    # --- ends that mitmproxy does not report --------------------------------------------------------------------
+
+    def client_gone(self, client_id: str) -> None:
+        """End what is still open on a connection whose client has left."""
+        for flow_id in self.exchanges.of_client(client_id):
+            outcome = Outcome.PROXY_SHUTDOWN if self.recorder.draining else Outcome.CLIENT_ABORT
+            self._complete(flow_id, outcome, Answered(), "The connection was closed before the exchange ended.")
+
+    def abandon_all(self) -> None:
+        """End what a drain left open."""
+        for flow_id in self.exchanges.flow_ids():
+            self._complete(flow_id, Outcome.PROXY_SHUTDOWN, Answered(), "The sidecar stopped.")
+
+
+def _target_of(flow: http.HTTPFlow) -> Target:
+    request = flow.request
+    if request.authority:
+        # Absolute form inside a tunnel names a second authority (RFC 9112 3.2.2); outside, mitmproxy clears it.
+        raise TargetError("The request line inside the tunnel names an authority of its own.")
+    return parse_target(
+        scheme=request.scheme,
+        host=request.host,
+        port=request.port,
+        path=request.data.path,
+        host_fields=[value for name, value in request.headers.fields if name.lower() == b"host"],
+        sni=flow.client_conn.sni,
+        method=request.method,
+    )
+
+
+def _answered(flow: http.HTTPFlow) -> Answered:
+    """What the site answered; mitmproxy's own 502 page is no answer of the site and is not in ``flow.response``."""
+    response, peer = flow.response, flow.server_conn.peername
+    server_ip = peer[0] if peer else None
+    if response is None:
+        return Answered(server_ip=server_ip)
+    content_type = response.headers.get("content-type")
+    return Answered(
+        status=response.status_code,
+        content_type=None if content_type is None else storable(content_type, 200),
+        server_ip=server_ip,
+        http_version=storable(response.http_version, 16),
+        challenge=response.headers.get("cf-mitigated", "").lower() == "challenge",
+    )

@@ -1,0 +1,90 @@
+"""The admin port: is the sidecar alive, is it ready, what does it count, and publish what there is.
+
+Never recorded in the log (the short list of unrecorded paths: /livez, /readyz, /metrics, /seal), and apart from the
+proxy's own port, so that no crawler reaches it through the proxy by a magic name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tornado import httpserver, web
+from tornado.netutil import bind_sockets
+
+from crawl_audit.errors import CrawlAuditError
+from proxy_addon.metrics import CONTENT_TYPE, Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """What the admin port asks the sidecar."""
+
+    not_ready_because: Callable[[], str | None]
+    seal: Callable[[], Awaitable[dict[str, object]]]
+    metrics: Metrics
+
+
+class _Handler(web.RequestHandler):
+    def initialize(self, probes: Probes) -> None:
+        self.probes = probes
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        self.finish_json(status_code, {"error": self._reason})
+
+    def finish_json(self, status: int, value: dict[str, object]) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(value) + "\n")
+
+
+class _Live(_Handler):
+    def get(self) -> None:
+        self.finish_json(200, {"live": True})
+
+
+class _Ready(_Handler):
+    def get(self) -> None:
+        reason = self.probes.not_ready_because()
+        self.finish_json(503 if reason else 200, {"ready": reason is None, "reason": reason})
+
+
+class _Metrics(_Handler):
+    def get(self) -> None:
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(self.probes.metrics.exposition())
+
+
+class _Seal(_Handler):
+    async def post(self) -> None:
+        try:
+            self.finish_json(200, await self.probes.seal())
+        except CrawlAuditError as error:
+            self.finish_json(503, {"error": str(error)})
+
+
+class _Unknown(_Handler):
+    def prepare(self) -> None:
+        self.finish_json(404, {"error": "there is /livez, /readyz, /metrics and POST /seal"})
+
+
+def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer, str]:
+    """Start the admin port on the running loop; the server and its address as HOST:PORT."""
+    arguments = {"probes": probes}
+    application = web.Application(
+        [
+            (r"/livez", _Live, arguments),
+            (r"/readyz", _Ready, arguments),
+            (r"/metrics", _Metrics, arguments),
+            (r"/seal", _Seal, arguments),
+        ],
+        default_handler_class=_Unknown,
+        default_handler_args=arguments,
+        log_function=lambda handler: None,
+    )
+    sockets = bind_sockets(port, address=host)
+    server = httpserver.HTTPServer(application, max_header_size=16 * 1024, max_body_size=1024, idle_connection_timeout=30)
+    server.add_sockets(sockets)
+    bound_host, bound_port = sockets[0].getsockname()[:2]
+    return server, f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"

@@ -1,0 +1,82 @@
+"""What the writer keeps between seals: leaves not yet sealed, the tree of seals, and the counters a seal states.
+
+No disk and no thread: the writer tells it of every entry that became durable, in order, and asks it for the next
+seal; recovery feeds it a dead log's entries and goes on from there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crawl_audit import schema
+from crawl_audit.records import Action, Decision, Instant, Seal
+from crawl_audit.seal import Checkpoint, Frontier, merkle_root, origin
+
+
+class Chain:
+    """The evidence side of one log as far as it is durable."""
+
+    def __init__(self, log: str, *, next_seq: int = 0, last_seal: dict[str, Any] | None = None) -> None:
+        self.log = log
+        self.next_seq = next_seq
+        self.decisions = last_seal["decisions"] if last_seal else 0
+        self.forwarded = last_seal["forwarded"] if last_seal else 0
+        self.completions = last_seal["completions"] if last_seal else 0
+        self.dropped = last_seal["dropped"] if last_seal else 0
+        self.seal_index = last_seal["seal_index"] + 1 if last_seal else 0
+        self._leaves: list[bytes] = []
+        self._tree = Frontier()
+
+    @property
+    def unsealed(self) -> int:
+        """How many entries no seal covers yet."""
+        return len(self._leaves)
+
+    @property
+    def in_flight(self) -> int:
+        """Forwarded exchanges without completion."""
+        return self.forwarded - self.completions
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Take note of the next durable entry, a seal or any other."""
+        leaf = schema.leaf(entry)
+        self.next_seq += 1
+        kind = entry["k"]
+        if kind == "seal":
+            self._leaves.clear()
+            self._tree.append(leaf)
+            self.seal_index += 1
+            return
+        self._leaves.append(leaf)
+        if kind == "decision":
+            self.decisions += 1
+            self.forwarded += entry["action"] == Action.FORWARDED
+        elif kind == "completion":
+            self.completions += 1
+
+    def seal(self, reason: str, *, now: Instant, monotonic_ms: int, settings_sha256: str) -> Seal:
+        """The seal over everything since the last one, to be appended as the very next entry."""
+        return Seal(
+            recorded_at=now,
+            seal_index=self.seal_index,
+            first_seq=self.next_seq - len(self._leaves),
+            rows=len(self._leaves),
+            root=merkle_root(self._leaves).hex(),
+            reason=reason,
+            decisions=self.decisions,
+            forwarded=self.forwarded,
+            completions=self.completions,
+            dropped=self.dropped,
+            in_flight=self.in_flight,
+            monotonic_ms=monotonic_ms,
+            settings_sha256=settings_sha256,
+        )
+
+    def head(self) -> Checkpoint:
+        """The head of the tree of seals."""
+        return Checkpoint(origin=origin(self.log), size=self._tree.size, root=self._tree.root())
+
+
+def is_forwarded(entry: dict[str, Any]) -> bool:
+    """Whether an entry is a decision to forward, after which a completion must follow."""
+    return bool(entry["k"] == Decision.KIND and entry["action"] == Action.FORWARDED)

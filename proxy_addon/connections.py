@@ -1,0 +1,98 @@
+"""Hooks on connections: CONNECT, TLS with the crawler, bytes that are not HTTP, clients that come and go.
+
+A CONNECT opens no connection to the site (``connection_strategy=lazy``); what comes through the tunnel is decided on
+request by request.  Each tunnel, refused protocol and failed handshake is a record all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mitmproxy import http, tcp, tls, udp
+from mitmproxy.connection import Client
+from mitmproxy.proxy import server_hooks
+
+from crawl_audit.errors import LogUnavailable
+from crawl_audit.target import TargetError, normal_host
+from proxy_addon import denial, layers
+from proxy_addon.boundary import decides, observes
+from proxy_addon.denial import Answer
+from proxy_addon.recorder import Recorder
+
+# How long mitmproxy may take, after a client is gone, to say how its exchanges ended.
+_ABORT_GRACE_S = 1.0
+
+
+class ConnectionAddon:
+    """Records connections; lets no protocol through but HTTP and TLS with HTTP in it."""
+
+    def __init__(self, recorder: Recorder, on_client_gone: Callable[[str], None]) -> None:
+        self.recorder = recorder
+        self._on_client_gone = on_client_gone
+        layers.install(lambda client, detail: recorder.incident("malformed_request", detail, client))
+
+    @decides
+    async def http_connect(self, flow: http.HTTPFlow, identifier: str) -> Answer | None:
+        """Who opens a tunnel, and to where."""
+        recorder, client, port = self.recorder, flow.client_conn, flow.request.port
+        if not recorder.accepting:
+            raise LogUnavailable("The sidecar is starting or stopping; try again.", reason="draining")
+        crawler = recorder.identify(client, flow.request.headers.get("proxy-authorization"))
+        answer, why, host = None, None, flow.request.host
+        try:
+            host = normal_host(host)
+        except TargetError as error:
+            why, answer = str(error), denial.bad_request(400, str(error), identifier)
+        if crawler is None:
+            why, answer = "No token of a configured crawler was presented.", denial.unknown_crawler(identifier)
+        if crawler is not None and answer is None:
+            recorder.tunnel_opened(client, crawler)
+        outcome = "opened" if answer is None else "refused"
+        recorder.tunnel("connect", outcome, client, host=host, port=port, detail=why, exchange=identifier)
+        return answer
+
+    @observes
+    async def tls_failed_client(self, data: tls.TlsData) -> None:
+        """The crawler broke off the TLS handshake, most often because it does not trust our CA."""
+        server = data.context.server.address or (None, None)
+        self.recorder.tunnel(
+            "tls",
+            "failed",
+            data.context.client,
+            host=data.conn.sni or server[0],
+            port=server[1],
+            detail=f"The TLS handshake with the crawler failed: {data.conn.error or 'no reason given'}",
+        )
+
+    @observes
+    async def tcp_start(self, flow: tcp.TCPFlow) -> None:
+        """Bytes that are neither TLS nor HTTP never pass (``rawtcp=false`` is the first line, this the second)."""
+        self._refuse_protocol("tcp", flow)
+
+    @observes
+    async def udp_start(self, flow: udp.UDPFlow) -> None:
+        """As for TCP."""
+        self._refuse_protocol("udp", flow)
+
+    def _refuse_protocol(self, protocol: str, flow: tcp.TCPFlow | udp.UDPFlow) -> None:
+        flow.kill()
+        self.recorder.tunnel(protocol, "refused", flow.client_conn, detail="Only HTTP passes the sidecar.")
+
+    @observes
+    async def client_connected(self, client: Client) -> None:
+        """mitmproxy's Block addon, which comes first, refuses clients from public addresses."""
+        if client.error:
+            self.recorder.incident("client_refused", f"The connection was refused: {client.error}", client)
+
+    @observes
+    async def client_disconnected(self, client: Client) -> None:
+        """What is still open on this connection ends soon, should mitmproxy not say how."""
+        self.recorder.disconnected(client)
+        asyncio.get_running_loop().call_later(_ABORT_GRACE_S, self._on_client_gone, client.id)
+
+    @observes
+    async def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Nothing connects before the sidecar is armed: no hook of ours has decided on it."""
+        if not self.recorder.armed:
+            data.server.error = "crawl-audit: the sidecar is not armed"

@@ -1,0 +1,108 @@
+"""What a crawler gets instead of the page: status, fields and problem document, as plain values.
+
+RFC 9457 (problem details) for the body, RFC 9209 (Proxy-Status) for intermediaries.  A person reading it finds why,
+by which rule, and the exchange id under which the log has it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from crawl_audit.records import Basis, Decision
+
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer made by the sidecar itself."""
+
+    status: int
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def _answer(status: int, error: str, problem: dict[str, Any], extra: tuple[tuple[str, str], ...] = ()) -> Answer:
+    body = json.dumps({"status": status, **problem}, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
+    fields = (
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Proxy-Status", f"crawl-audit; error={error}"),
+        *extra,
+    )
+    return Answer(status, tuple((n.encode("ascii"), v.encode("ascii")) for n, v in fields), body)
+
+
+_WHY = {
+    Basis.RULE: "robots.txt disallows this request for the product token.",
+    Basis.UNREACHABLE: "robots.txt is unreachable, which means complete disallow (RFC 9309 2.3.1.4).",
+}
+
+
+def disallowed(decision: Decision) -> Answer:
+    """403 for a request that robots.txt disallows, with everything needed to trace the verdict."""
+    return _answer(
+        403,
+        "http_request_denied",
+        {
+            "type": "urn:crawl-audit:problem:disallowed",
+            "title": "Denied by robots.txt",
+            "detail": _WHY.get(decision.basis, "The request is disallowed."),
+            "verdict": decision.verdict.value,
+            "basis": decision.basis.value,
+            "rule": decision.rule,
+            "rule_line": decision.rule_line,
+            "product_token": decision.product_token,
+            "robots_sha256": decision.robots_sha256,
+            "exchange_id": decision.exchange_id,
+        },
+    )
+
+
+def bad_request(status: int, detail: str, exchange_id: str) -> Answer:
+    """400 for an authority that is none, 421 for a request whose parts contradict each other on where it goes."""
+    return _answer(
+        status,
+        "http_request_error",
+        {
+            "type": "urn:crawl-audit:problem:bad-request",
+            "title": "Refused, because it cannot be told where the request goes",
+            "detail": detail,
+            "basis": Basis.ERROR.value,
+            "exchange_id": exchange_id,
+        },
+    )
+
+
+def unrecorded(reason: str, detail: str, exchange_id: str | None) -> Answer:
+    """503 for a request that cannot be recorded and therefore does not leave."""
+    return _answer(
+        503,
+        "proxy_internal_error",
+        {
+            "type": f"urn:crawl-audit:problem:{reason}",
+            "title": "Not forwarded, because it could not be recorded",
+            "error": reason,
+            "detail": detail,
+            "exchange_id": exchange_id,
+        },
+        (("Retry-After", str(RETRY_AFTER_S)),),
+    )
+
+
+def unknown_crawler(exchange_id: str | None) -> Answer:
+    """407 for a client that no configured crawler's token was presented by."""
+    return _answer(
+        407,
+        "proxy_configuration_error",
+        {
+            "type": "urn:crawl-audit:problem:unknown-crawler",
+            "title": "Unknown crawler",
+            "detail": "Present the token of a configured crawler as the password of Proxy-Authorization: Basic, or as Bearer.",
+            "exchange_id": exchange_id,
+        },
+        (("Proxy-Authenticate", 'Basic realm="crawl-audit"'),),
+    )

@@ -1,0 +1,167 @@
+"""The open exchanges: what has been forwarded and not yet ended, with the octets counted on the way.
+
+Each forwarded decision ends in exactly one completion, whichever of mitmproxy's hooks comes first, or none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from crawl_audit.exchange import Event, State, advance
+from crawl_audit.records import Completion, Decision, Instant, Outcome
+from crawl_audit.target import Target
+from crawl_audit.text import storable
+
+# (crawler, authority) pairs whose last request is remembered for `since_previous_ms`.
+_PACES_MAX = 100_000
+_MODALITIES = {"text": "text", "image": "image", "audio": "audio", "video": "video"}
+_TEXT_TYPES = ("json", "xml", "javascript", "pdf", "html")
+_BARRIER_STATUS = {401, 402, 403, 407, 429, 451}
+
+
+class BodyMeter:
+    """Counts and digests a body as it streams through; keeps the first octets where somebody needs them."""
+
+    __slots__ = ("_digest", "_kept", "_keep_bytes", "size")
+
+    def __init__(self, *, digest: bool, keep_bytes: int = 0) -> None:
+        self.size = 0
+        self._digest = hashlib.sha256() if digest else None
+        self._kept = bytearray()
+        self._keep_bytes = keep_bytes
+
+    def __call__(self, chunk: bytes) -> bytes:
+        """mitmproxy's stream callable: must never raise, or the connection hangs."""
+        self.size += len(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
+        if len(self._kept) < self._keep_bytes:
+            self._kept += chunk[: self._keep_bytes - len(self._kept)]
+        return chunk
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of what passed, hex."""
+        return None if self._digest is None else self._digest.hexdigest()
+
+    @property
+    def kept(self) -> bytes:
+        """The first octets, as many as were asked for."""
+        return bytes(self._kept)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Exchange:
+    """One forwarded exchange between its decision and its completion."""
+
+    decision: Decision
+    decision_seq: int
+    target: Target
+    client_id: str
+    started: float = field(default_factory=time.monotonic)
+    state: State = State.FORWARDED
+    request_meter: BodyMeter = field(default_factory=lambda: BodyMeter(digest=False))
+    response_meter: BodyMeter = field(default_factory=lambda: BodyMeter(digest=True))
+
+    def age_ms(self) -> int:
+        """Milliseconds since the decision, by the monotonic clock."""
+        return int((time.monotonic() - self.started) * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What is known of the site's answer when an exchange ends; all None where there was none."""
+
+    status: int | None = None
+    content_type: str | None = None
+    server_ip: str | None = None
+    http_version: str | None = None
+    challenge: bool = False
+
+
+class ExchangeTable:
+    """All open exchanges by mitmproxy's flow id, and when each authority was last asked."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Exchange] = {}
+        self._paces: OrderedDict[tuple[str, str, str, int], float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, flow_id: str, exchange: Exchange) -> None:
+        """Enter a forwarded exchange; its decision is durable by now."""
+        assert flow_id not in self._open
+        self._open[flow_id] = exchange
+        decision = exchange.decision
+        pace = (decision.crawler, decision.scheme, decision.host, decision.port)
+        self._paces[pace] = exchange.started
+        self._paces.move_to_end(pace)
+        if len(self._paces) > _PACES_MAX:
+            self._paces.popitem(last=False)
+
+    def get(self, flow_id: str) -> Exchange | None:
+        """The open exchange of a flow, or None for a denied, ended or unknown one."""
+        return self._open.get(flow_id)
+
+    def since_previous_ms(self, crawler: str, target: Target) -> int | None:
+        """Milliseconds since this crawler's previous forwarded request to the same scheme, host and port."""
+        scope = target.scope
+        last = self._paces.get((crawler, scope.scheme, scope.host, scope.port))
+        return None if last is None else int((time.monotonic() - last) * 1000)
+
+    def of_client(self, client_id: str) -> Iterator[str]:
+        """Flow ids of the exchanges still open on one client connection."""
+        return iter([flow_id for flow_id, exchange in self._open.items() if exchange.client_id == client_id])
+
+    def flow_ids(self) -> list[str]:
+        """Flow ids of all open exchanges."""
+        return list(self._open)
+
+    def finish(
+        self, flow_id: str, now: Instant, outcome: Outcome, answered: Answered, error: str | None = None
+    ) -> Completion | None:
+        """The completion of an exchange, once; None where it is not open (denied, or already ended)."""
+        exchange = self._open.pop(flow_id, None)
+        if exchange is None:
+            return None
+        exchange.state = advance(exchange.state, Event.COMPLETE)
+        whole = outcome is Outcome.COMPLETED
+        return Completion(
+            recorded_at=now,
+            decision_seq=exchange.decision_seq,
+            outcome=outcome,
+            error=None if error is None else storable(error, 500),
+            status=answered.status,
+            request_bytes=exchange.request_meter.size,
+            response_bytes=exchange.response_meter.size,
+            content_type=answered.content_type,
+            modality=modality(answered.content_type),
+            body_sha256=exchange.response_meter.sha256 if whole and exchange.response_meter.size else None,
+            duration_ms=exchange.age_ms(),
+            server_ip=answered.server_ip,
+            http_version=answered.http_version,
+            barrier=barrier(answered),
+        )
+
+
+def modality(content_type: str | None) -> str | None:
+    """The EU template's modality of a media type (section 2.3.g); None where none was sent."""
+    if not content_type:
+        return None
+    media_type = content_type.partition(";")[0].strip().lower()
+    kind, _, subtype = media_type.partition("/")
+    if kind == "application" and any(word in subtype for word in _TEXT_TYPES):
+        return "text"
+    return _MODALITIES.get(kind, "other")
+
+
+def barrier(answered: Answered) -> str | None:
+    """The access barrier an answer shows; in-page paywalls and CAPTCHAs are invisible here (a lower bound)."""
+    if answered.challenge:
+        return "challenge"
+    return f"http_{answered.status}" if answered.status in _BARRIER_STATUS else None

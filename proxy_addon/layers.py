@@ -1,0 +1,66 @@
+"""The few places where mitmproxy's protocol layers are narrowed, because no hook reaches them.
+
+mitmproxy 12.2.3 (pinned exactly; tests/proxy_addon/test_layers.py is the contract):
+
+* a request that cannot be parsed is answered 400 without any hook: here it becomes a record;
+* a request head has no size limit (``_http1.py`` says so itself): here it has one;
+* the body of a denied request is kept in memory until its end: here it is counted and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mitmproxy.connection import Client
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers import http
+from mitmproxy.proxy.layers.http import RequestData
+
+# Precedents: nginx 32 KiB in all, Apache 8 KiB a field; crawlers send cookies, so twice the usual.
+HEAD_BYTES_MAX = 256 * 1024
+DENIED = "crawl_audit_denied"
+"""Key in ``flow.metadata`` of a request that is answered here and never forwarded."""
+
+OnMalformed = Callable[[Client, str], None]
+
+
+def install(on_malformed: OnMalformed) -> None:
+    """Put the narrowed layers in place of mitmproxy's, once per process, before any connection."""
+
+    class GuardedHttp1Server(_GuardedHttp1Server):
+        report = staticmethod(on_malformed)
+
+    http.Http1Server = GuardedHttp1Server  # type: ignore[misc]
+    http.HttpStream = _DiscardingHttpStream  # type: ignore[misc]
+
+
+class _GuardedHttp1Server(http.Http1Server):
+    report: OnMalformed
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        """mitmproxy's own reading of a request head, with what it only logs made known."""
+        if isinstance(event, events.DataReceived) and len(self.buf) > HEAD_BYTES_MAX:
+            self.report(self.conn, f"The request head is longer than {HEAD_BYTES_MAX} octets.")
+            yield commands.SendData(self.conn, b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n")
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+            return
+        for command in _as_iterator(super().read_headers(event)):
+            if isinstance(command, commands.Log) and self.request is None:
+                self.report(self.conn, f"The request could not be read: {command.message}")
+            yield command
+
+    # `state` starts out as the bound method of the parent's __init__; it is the override by normal lookup.
+
+
+class _DiscardingHttpStream(http.HttpStream):
+    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Drop the body of a denied request as it comes, so that a denial costs no memory."""
+        if isinstance(event, RequestData) and self.flow.metadata.get(DENIED):
+            event.data = b""
+        yield from super().state_consume_request_body(event)
+
+
+def _as_iterator(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:
+    # Parsing a head yields no command that waits for an answer, so nothing has to be sent back into it.
+    return iter(generator)

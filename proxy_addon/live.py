@@ -1,0 +1,170 @@
+"""The live file: the one DuckDB file of narrow rows that the writer appends to, durably, batch by batch.
+
+Each live file has an in-memory DuckDB instance of its own, so that a fatal error in one never touches another.
+Nothing is moved from the WAL into the file while it lives: a commit is one write and one fdatasync, and rotation
+costs the writer milliseconds (measured: detaching 147 MB of WAL takes 1-6 ms, replaying it elsewhere 0.4 s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import duckdb
+
+from crawl_audit.segment_sql import sql_quote
+from proxy_addon.log_directory import fsync_path
+
+# Rows not yet in the file live in memory up to this, then in the spill directory.
+_MEMORY_MIB = 128
+_SETTINGS = (
+    "SET checkpoint_threshold = '1TB'",  # moving the WAL into the file is left to whoever converts it
+    "SET auto_checkpoint_skip_wal_threshold = 1099511627776",  # a large batch goes through the WAL like any other
+    "SET checkpoint_on_detach = 'DISABLED'",
+)
+
+
+class RefusedError(Exception):
+    """DuckDB does not take a value of the batch; nothing was written and the file is usable."""
+
+
+class RolledBackError(Exception):
+    """The batch was rolled back and the file is usable: a full disk, for example."""
+
+
+class InDoubtError(Exception):
+    """The batch may or may not be durable; the file must be closed, reopened and looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What a live file holds: how many rows, and the lowest and highest ``seq`` where there is one."""
+
+    rows: int
+    first: int | None
+    last: int | None
+
+
+class LiveFile:
+    """A live file opened for writing by this process, which must be the only one."""
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self._connection = connection
+        self._wal = path.with_name(path.name + ".wal")
+        self._name_durable = False
+
+    @classmethod
+    def create(cls, path: Path, spill: Path) -> Self:
+        """Make an empty live file that, after a crash at any moment, either is not there or can be opened."""
+        # DuckDB killed during its first writes leaves a file it refuses to open; hence made beside and renamed.
+        made = path.with_name(path.name + ".new")
+        made.unlink(missing_ok=True)
+        with ExitStack() as undo:
+            connection = undo.enter_context(_connect(spill))
+            connection.execute(f"ATTACH {sql_quote(str(made))} AS live")
+            connection.execute("CREATE TABLE live.entry (seq BIGINT, body VARCHAR)")
+            connection.execute("CHECKPOINT live")
+            connection.execute("DETACH live")
+            fsync_path(made)
+            made.rename(path)
+            fsync_path(path.parent)
+            connection.execute(f"ATTACH {sql_quote(str(path))} AS live")
+            undo.pop_all()
+        return cls(path, connection)
+
+    @classmethod
+    def open(cls, path: Path, spill: Path) -> Self:
+        """Open an existing live file, replaying its WAL; raises duckdb.Error where that cannot be done."""
+        with ExitStack() as undo:
+            connection = undo.enter_context(_connect(spill))
+            connection.execute(f"ATTACH {sql_quote(str(path))} AS live")
+            connection.execute("SELECT seq, body FROM live.entry LIMIT 1").fetchall()
+            undo.pop_all()
+        return cls(path, connection)
+
+    def insert(self, first_seq: int, bodies: Sequence[str]) -> None:
+        """Append rows in one transaction; on return they are durable.
+
+        Raises RefusedError, RolledBackError or InDoubtError, which say what is known of the batch.
+        """
+        try:
+            self._connection.execute(
+                "INSERT INTO live.entry SELECT unnest(?::BIGINT[]), unnest(?::VARCHAR[])",
+                [list(range(first_seq, first_seq + len(bodies))), list(bodies)],
+            )
+            if not self._name_durable:
+                fsync_path(self.path.parent)  # DuckDB makes the WAL, and does not fsync its directory
+                self._name_durable = True
+        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.NotSupportedError, UnicodeError) as error:
+            raise RefusedError(_line(error)) from error
+        except (duckdb.TransactionException, duckdb.OutOfMemoryException) as error:
+            raise RolledBackError(_line(error)) from error
+        except (duckdb.Error, OSError, RuntimeError) as error:
+            raise InDoubtError(_line(error)) from error
+
+    def extent(self) -> Extent:
+        """What the file holds now."""
+        rows, first, last = self._connection.execute("SELECT count(*), min(seq), max(seq) FROM live.entry").fetchall()[
+            0
+        ]
+        return Extent(rows=rows, first=first, last=last)
+
+    def entries(self, first_seq: int = 0) -> list[str]:
+        """The entry texts from ``first_seq`` on, in order."""
+        found = self._connection.execute("SELECT body FROM live.entry WHERE seq >= ? ORDER BY seq", [first_seq])
+        return [row[0] for row in found.fetchall()]
+
+    def flush(self) -> None:
+        """Move everything from the WAL into the file, durably.
+
+        Needed after a failed fsync: the kernel may show rows that never reached the disk, and fsync of the same pages
+        would then succeed without writing them.
+        """
+        self._connection.execute("CHECKPOINT live")
+        fsync_path(self.path.parent)
+        self._name_durable = False
+
+    def wal_bytes(self) -> int:
+        """Size of the WAL, which is nearly all there is of a live file."""
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> None:
+        """Let go of the file, leaving WAL and all to whoever converts it."""
+        with suppress(duckdb.Error):  # an invalidated instance cannot detach; closing lets go of the file all the same
+            self._connection.execute("DETACH live")
+        self._connection.close()
+
+
+def remove(path: Path) -> None:
+    """Delete a live file whose rows are published: the WAL first, as a file without its WAL still opens (empty)."""
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    fsync_path(path.parent)
+
+
+def _connect(spill: Path) -> duckdb.DuckDBPyConnection:
+    spill.mkdir(mode=0o700, parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": 1,
+            "memory_limit": f"{_MEMORY_MIB}MiB",
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    for setting in _SETTINGS:
+        connection.execute(setting)
+    return connection
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,201 @@
+"""The log directory: where everything lies, who may write, and what an auditor finds there from the first start.
+
+Names only and the few files that exist before any record: live/ is the writer's alone, segments/ and audit.duckdb are
+for everyone.  What is made here appears whole or not at all (written beside, fsynced, renamed).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from crawl_audit import schema
+from crawl_audit.errors import ConfigurationError, LogFormatError
+from crawl_audit.records import Instant
+from crawl_audit.segment_sql import empty_select, sql_quote
+from crawl_audit.views import create_views
+
+# What auditors open must open with DuckDB 1.4 and newer.
+AUDIT_STORAGE_VERSION = "v1.4.0"
+_LIVE_NAME = re.compile(r"(?P<log>.+)\.(?P<number>[0-9]{6})\.duckdb")
+_STARTED = re.compile(r"-(\d{8}T\d{6}Z-[0-9a-f]{8})$")
+
+
+def fsync_path(path: Path) -> None:
+    """Make a file's content, or a directory's list of names, durable.  Never call it on an open live file.
+
+    Closing any descriptor of a file drops this process's POSIX locks on it, DuckDB's among them.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def new_log_name(node: str, now: Instant) -> str:
+    """Name of the log of a process that starts now: ``<node>-<YYYYMMDDTHHMMSSZ>-<8 random hex digits>``."""
+    started = datetime.fromtimestamp(now // 1_000_000, UTC)
+    return f"{node}-{started:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
+
+
+def started_key(log: str) -> str:
+    """What orders logs by the start of their process, whatever the node."""
+    match = _STARTED.search(log)
+    return match[1] if match else ""
+
+
+class LogDirectory:
+    """One log directory by its absolute path, and the right to write to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.live = self.path / "live"
+        self.segments = self.path / "segments"
+        self.checkpoints = self.path / "checkpoints"
+        self.quarantine = self.path / "quarantine"
+        self.tmp = self.path / "tmp"
+        self.audit_database = self.path / "audit.duckdb"
+
+    def live_file(self, log: str, number: int) -> Path:
+        """Path of the ``number``-th live file of a log."""
+        return self.live / f"{log}.{number:06d}.duckdb"
+
+    def spill(self, log: str) -> Path:
+        """Directory where DuckDB may put what does not fit its memory limit; never evidence."""
+        return self.tmp / f"{log}.spill"
+
+    def live_files(self) -> list[tuple[str, int, Path]]:
+        """(log, number, path) of every live file, in the order of their start."""
+        found = [(match, path) for path in self.live.iterdir() if (match := _LIVE_NAME.fullmatch(path.name))]
+        files = [(match["log"], int(match["number"]), path) for match, path in found]
+        return sorted(files, key=lambda item: (started_key(item[0]), item[0], item[1]))
+
+    def segment(self, log: str, first: int, last: int) -> Path:
+        """Directory of the published segment that holds ``first`` to ``last`` of a log."""
+        return self.segments / log / f"{first:012d}-{last:012d}"
+
+    def checkpoint(self, log: str) -> Path:
+        """File of a log's latest checkpoint."""
+        return self.checkpoints / f"{log}.checkpoint"
+
+    def logs(self) -> list[str]:
+        """Every log with a published segment or a checkpoint, in the order of their start."""
+        published = {path.name for path in self.segments.iterdir() if path.is_dir() and path.name != "schema"}
+        signed = {path.name.removesuffix(".checkpoint") for path in self.checkpoints.glob("*.checkpoint")}
+        return sorted(published | signed, key=lambda log: (started_key(log), log))
+
+    @contextmanager
+    def acquire(self) -> Iterator[None]:
+        """Hold the exclusive right to write, with everything there that auditors find before any record.
+
+        Raises ConfigurationError with one sentence where the directory cannot be used or another process writes it.
+        """
+        with _sentences(f"The log directory {self.path} cannot be used"):
+            for private in (self.live, self.tmp, self.quarantine):
+                private.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for public in (self.segments, self.checkpoints):
+                public.mkdir(exist_ok=True)
+            lock = self._lock()
+        try:
+            with _sentences(f"The log directory {self.path} cannot be used"):
+                self._clear_tmp()
+                self._publish_empty_kinds()
+                self._publish_audit_database()
+            yield
+        finally:
+            os.close(lock)
+
+    def _publish_empty_kinds(self) -> None:
+        empty = self.segments / "schema" / f"v{schema.VERSION}"
+        empty.mkdir(parents=True, exist_ok=True)
+        for kind in schema.KINDS:
+            if not (empty / f"{kind}.parquet").exists():
+                self._publish_empty(kind, empty / f"{kind}.parquet")
+        for directory in (empty, empty.parent, self.segments):
+            fsync_path(directory)
+
+    def _clear_tmp(self) -> None:
+        """Half-made things of a dead process; also shows whether the directory can be written at all."""
+        for path in self.tmp.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        probe = self.tmp / "probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+
+    def _lock(self) -> int:
+        path = self.live / "lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise ConfigurationError(
+                f"The log directory {self.path} is being written by process {holder}: stop that process, or give this"
+                " one a directory of its own with --log."
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return descriptor
+
+    def _publish_empty(self, kind: str, target: Path) -> None:
+        made = self.tmp / f"schema.{kind}.parquet"
+        made.unlink(missing_ok=True)
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(f"COPY ({empty_select(kind)}) TO {sql_quote(str(made))} (FORMAT parquet)")
+        made.chmod(0o444)
+        fsync_path(made)
+        made.rename(target)
+
+    def _publish_audit_database(self) -> None:
+        try:
+            statements = create_views(str(self.segments))
+        except LogFormatError as error:
+            raise ConfigurationError(str(error)) from error
+        work = self.tmp / "audit"
+        work.mkdir()
+        made = work / "audit.duckdb"
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(
+                f"ATTACH {sql_quote(str(made))} AS audit (STORAGE_VERSION {sql_quote(AUDIT_STORAGE_VERSION)})"
+            )
+            connection.execute("USE audit")
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute("USE memory")
+            connection.execute("DETACH audit")
+        fsync_path(made)
+        made.rename(self.audit_database)  # whoever has the old one open keeps it
+        work.rmdir()
+        fsync_path(self.path)
+
+
+@contextmanager
+def _sentences(doing: str) -> Iterator[None]:
+    """Turn trouble with the file system into the one sentence an operator can act on."""
+    advice = {
+        errno.EROFS: "it lies on a read-only file system: mount it writable or choose another with --log",
+        errno.EACCES: "this user may not write there: change its owner or choose another with --log",
+        errno.ENOSPC: "the disk is full: free some space",
+        errno.ENOTDIR: "it is not a directory: choose another with --log",
+        errno.EEXIST: "it is not a directory: choose another with --log",
+    }
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{doing}: {advice.get(error.errno or 0, error.strerror)}.") from error
+    except duckdb.Error as error:
+        raise ConfigurationError(f"{doing}: {str(error).splitlines()[0].rstrip('.')}.") from error

@@ -1,0 +1,117 @@
+"""mitmproxy, embedded: our own Master with the few addons it needs, and every option that matters pinned.
+
+Never ``mitmdump -s``: a script is hot-reloaded, and one that breaks or vanishes leaves an open, unrecorded proxy.
+No configuration file of mitmproxy is read.  Options are asserted after they are set, because a mistyped one is
+silently ignored otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.addons import (
+    block,
+    core,
+    disable_h2c,
+    next_layer,
+    proxyserver,
+    tlsconfig,
+)
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+
+from crawl_audit.errors import ConfigurationError
+
+MITMPROXY_VERSION = "12.2.3"
+
+PINNED: dict[str, Any] = {
+    # `eager` opens TCP and sends a ClientHello to the site before we have decided.
+    "connection_strategy": "lazy",
+    # Bytes in a CONNECT tunnel that are neither TLS nor HTTP would pass without any HTTP hook.
+    "rawtcp": False,
+    # An h2 client slower than the site makes mitmproxy buffer without bound; clients fall back to HTTP/1.1.
+    "http2": False,
+    "http3": False,
+    "validate_inbound_headers": True,
+    "ssl_insecure": False,
+    "upstream_cert": False,
+    # It streams denied bodies as well, which ends in "mitmproxy has crashed!".
+    "stream_large_bodies": None,
+    "body_size_limit": None,
+    "store_streamed_bodies": False,
+    "ignore_hosts": [],
+    "allow_hosts": [],
+    "tcp_hosts": [],
+    "udp_hosts": [],
+    "mode": ["regular"],
+    "block_private": False,
+}
+
+
+class _TlsConfig(tlsconfig.TlsConfig):
+    def request(self, flow: http.HTTPFlow) -> None:
+        """mitmproxy would answer paths like /mitmproxy-….crl itself: a decision would say forwarded and nothing was."""
+
+
+class AuditMaster(Master):
+    """mitmproxy's event loop owner, without the log events that format each record for addons nobody has here."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._legacy_log_events.uninstall()
+        self.proxyserver = proxyserver.Proxyserver()
+        self.tlsconfig = _TlsConfig()
+        self._started = asyncio.Event()
+
+    def configure(self, ours: Sequence[object], **options: Any) -> None:
+        """Add the addons and set the options; raises ConfigurationError where one did not take."""
+        self.addons.add(
+            core.Core(),
+            block.Block(),
+            disable_h2c.DisableH2C(),
+            self.proxyserver,
+            next_layer.NextLayer(),
+            self.tlsconfig,
+            *ours,
+        )
+        wanted = {**PINNED, **options}
+        self.options.update(**wanted)
+        for name, value in wanted.items():
+            if getattr(self.options, name) != value:
+                raise ConfigurationError(f"mitmproxy's option {name} did not take the value {value!r}.")
+        if getattr(self.tlsconfig, "certstore", None) is None:
+            raise ConfigurationError(
+                f"mitmproxy could not load the certificate authority in {self.options.confdir}; the directory must be "
+                "writable once, so that it can add its Diffie-Hellman parameters."
+            )
+
+    async def running(self) -> None:
+        """mitmproxy's start-up is over, whether its servers came up or not."""
+        await super().running()
+        self._started.set()
+
+    async def listening(self) -> tuple[str, int]:
+        """(host, port) listened on; ConfigurationError where the server did not come up (mitmproxy only logs that)."""
+        await self._started.wait()
+        addresses = self.proxyserver.listen_addrs()
+        if not addresses:
+            failures = [str(server.last_exception) for server in self.proxyserver.servers]
+            raise ConfigurationError(f"The proxy cannot listen: {'; '.join(failures) or 'no server came up'}.")
+        return addresses[0][0], addresses[0][1]
+
+    async def stop_listening(self) -> None:
+        """Accept no new connection; those that exist go on."""
+        await self.proxyserver.servers.update([])
+
+    async def close_connections(self, patience_s: float) -> None:
+        """Break off every client connection that is left and wait until mitmproxy has told its hooks."""
+        for handler in list(self.proxyserver.connections.values()):
+            transport = handler.transports.get(handler.client)
+            if transport is not None and transport.handler is not None:
+                transport.handler.cancel("the sidecar stops")
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while self.proxyserver.connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,85 @@
+"""What is checked before a sidecar listens: versions, ports, and where its operational log goes.
+
+The operational log (JSON lines on stderr) is for the people who run the sidecar; evidence never goes there.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import socket
+import sys
+import time
+
+from crawl_audit import __version__, robots, schema, site
+from crawl_audit.errors import ConfigurationError
+from proxy_addon.master import MITMPROXY_VERSION
+from proxy_addon.settings import split_address
+
+_DEPENDENCIES = ("mitmproxy", "duckdb", "protego", "httpx", "cryptography", "certifi", "publicsuffixlist")
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "source": record.name,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True)
+
+
+def configure_logging() -> None:
+    """Warnings of everything and notices of ours, one JSON object a line on stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    # mitmproxy says at info level what every connection does; formatting that costs more than the proxying.
+    logging.getLogger("crawl_audit").setLevel(logging.INFO)
+    # TLS keys must not be written to a file because a variable happens to be set (mitmproxy/net/tls.py).
+    for name in ("SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE"):
+        os.environ.pop(name, None)
+
+
+def check_versions() -> None:
+    """Refuse any mitmproxy but the one whose behaviour the contract tests have shown."""
+    found = importlib.metadata.version("mitmproxy")
+    if found != MITMPROXY_VERSION:
+        raise ConfigurationError(
+            f"mitmproxy {found} is installed, but this version runs with {MITMPROXY_VERSION} only; install that one."
+        )
+
+
+def check_free(name: str, address: str) -> None:
+    """Refuse an address that cannot be listened on, before anything else is touched."""
+    host, port = split_address(address)
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {address} ({name}): {error.strerror or error}; stop what uses it or give another with --{name}."
+        ) from error
+
+
+def software() -> str:
+    """Names and versions of what decides, proxies and stores, as JSON with sorted keys."""
+    versions = {name: importlib.metadata.version(name) for name in _DEPENDENCIES}
+    versions |= {
+        "crawl-audit": __version__,
+        "parser": robots.PARSER,
+        "public-suffix-list": site.list_version(),
+        "python": platform.python_version(),
+        "schema": str(schema.VERSION),
+    }
+    return json.dumps(versions, sort_keys=True, separators=(",", ":"))

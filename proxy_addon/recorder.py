@@ -1,0 +1,117 @@
+"""Records that no request waits for: incidents, tunnels and signals, with who was connected.
+
+Shared by the hooks on connections and the hooks on exchanges; knows which crawler a tunnel belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from mitmproxy.connection import Client
+
+from crawl_audit.exchange import exchange_id
+from crawl_audit.identity import Crawler, identify
+from crawl_audit.records import Incident, Instant, Record, Tunnel
+from crawl_audit.text import storable
+from proxy_addon.metrics import Metrics
+
+
+class Log(Protocol):
+    """What the hooks need of the writer."""
+
+    async def append(self, record: Record) -> int:
+        """Sequence number of the record, durable; raises LogUnavailable."""
+
+    def submit(self, record: Record) -> object:
+        """Hand over a record that nothing waits for."""
+
+
+def now_us() -> Instant:
+    """The wall clock as records have it."""
+    return Instant(time.time_ns() // 1000)
+
+
+def new_exchange_id() -> str:
+    """A fresh id for an exchange."""
+    return exchange_id(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def address_of(client: Client) -> str | None:
+    """The crawler's end of a connection, host:port."""
+    return f"{client.peername[0]}:{client.peername[1]}" if client.peername else None
+
+
+class Recorder:
+    """Writes what happens beside the decisions, and remembers who opened each tunnel."""
+
+    def __init__(self, log: Log, metrics: Metrics, crawlers: Sequence[Crawler]) -> None:
+        self.log = log
+        self.metrics = metrics
+        self._crawlers = tuple(crawlers)
+        self._by_tunnel: dict[str, Crawler] = {}
+        self.armed = False
+        self.draining = False
+
+    @property
+    def accepting(self) -> bool:
+        """Whether requests may be decided on: started completely, and not stopping."""
+        return self.armed and not self.draining
+
+    def identify(self, client: Client, proxy_authorization: str | None) -> Crawler | None:
+        """Who asks: whoever opened the tunnel the request comes through, else by its own credentials."""
+        return self._by_tunnel.get(client.id) or identify(proxy_authorization, self._crawlers)
+
+    def tunnel_opened(self, client: Client, crawler: Crawler) -> None:
+        """From now on requests on this connection are this crawler's."""
+        self._by_tunnel[client.id] = crawler
+
+    def disconnected(self, client: Client) -> None:
+        """Forget a connection."""
+        self._by_tunnel.pop(client.id, None)
+
+    def incident(self, word: str, detail: str, client: Client, exchange: str | None = None) -> None:
+        """Record something that makes the log less than complete, or a request that never became one."""
+        self.metrics.incidents.labels(incident=word).inc()
+        self.log.submit(
+            Incident(
+                recorded_at=now_us(),
+                incident=word,
+                exchange_id=exchange,
+                crawler=self._crawler_id(client),
+                client=address_of(client),
+                detail=storable(detail, 1000),
+            )
+        )
+
+    def tunnel(
+        self,
+        protocol: str,
+        outcome: str,
+        client: Client,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        detail: str | None = None,
+        exchange: str | None = None,
+    ) -> None:
+        """Record a connection that is not a request."""
+        self.log.submit(
+            Tunnel(
+                recorded_at=now_us(),
+                exchange_id=exchange,
+                crawler=self._crawler_id(client),
+                client=address_of(client),
+                protocol=protocol,
+                host=None if host is None else storable(host, 255),
+                port=port,
+                outcome=outcome,
+                detail=None if detail is None else storable(detail, 500),
+            )
+        )
+
+    def _crawler_id(self, client: Client) -> str | None:
+        crawler = self._by_tunnel.get(client.id)
+        return crawler.id if crawler else None

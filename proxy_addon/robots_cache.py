@@ -1,0 +1,258 @@
+"""The snapshot in force for a robots scope: one fetch at a time, on record before first use, renewed when old.
+
+Decided here: a copy past ``valid_until`` is never served, the next request waits for the new one; while robots.txt is
+unreachable everything is disallowed (freshness.py says why); a robots.txt the crawler fetched itself is always
+recorded, but is in force only where the sidecar holds no valid answer of its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crawl_audit import robots
+from crawl_audit.errors import LogUnavailable
+from crawl_audit.records import Instant, Record, RobotsOutcome, Snapshot, SnapshotSource
+from crawl_audit.target import Scope
+from proxy_addon import snapshots
+from proxy_addon.compiled_rules import CompiledRules
+from proxy_addon.fetcher import Fetched
+from proxy_addon.freshness import Freshness
+from proxy_addon.observed import is_answer, observed_answer
+from proxy_addon.single_flight import FlightCancelledError, SingleFlight
+from proxy_addon.snapshots import Copy
+
+AppendMany = Callable[[Callable[[int], list[Record]]], Awaitable[list[int]]]
+"""Given a factory of records for a first ``seq``: their ``seq`` once durable in one commit, or LogUnavailable."""
+
+
+class Fetches(Protocol):
+    """What the cache needs of the fetcher."""
+
+    async def fetch(
+        self, scope: Scope, user_agent: str | None = None, etag: str | None = None, etag_url: str | None = None
+    ) -> Fetched:
+        """One robots.txt; never raises for what a site does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """What is kept, and how answers are read."""
+
+    freshness: Freshness = field(default_factory=Freshness)
+    treat_429_as_unreachable: bool = True
+    entries_max: int = 50_000  # scopes
+    body_bytes_max: int = 256 * 1024 * 1024  # bodies kept for another product token or a 304
+    observed_bytes_max: int = 1024 * 1024  # of a robots.txt the crawler fetched, after decoding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """What a decision rests on; ``rules`` only where the outcome is successful."""
+
+    snapshot: Snapshot
+    seq: int
+    rules: robots.Rules | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    copy: Copy
+    seq: int
+
+    @property
+    def weight(self) -> int:
+        return len(self.copy.body or b"")
+
+
+class RobotsCache:
+    """Holds the snapshots in force; used from one event loop."""
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetches,
+        append_many: AppendMany,
+        now: Callable[[], Instant],
+        settings: CacheSettings | None = None,
+    ) -> None:
+        self._fetcher = fetcher
+        self._append_many = append_many
+        self._now = now
+        self._settings = settings or CacheSettings()
+        self._held: OrderedDict[Scope, _Held] = OrderedDict()
+        self._body_bytes = 0
+        self._flights: SingleFlight[Scope, _Held] = SingleFlight()
+        self._compiled = CompiledRules()
+        self._written = _Remembered(200_000)
+        self._observed: OrderedDict[Scope, Snapshot] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def body_bytes(self) -> int:
+        """Octets of robots.txt held."""
+        return self._body_bytes
+
+    async def current(self, scope: Scope, tokens: tuple[str, ...]) -> InForce:
+        """The snapshot in force for ``scope`` with its rules for ``tokens``, durable in the log.
+
+        Fetches where none is valid; whoever asks meanwhile waits for the same fetch, and cancelling one of them leaves
+        it running.  Raises LogUnavailable where the snapshot could not be recorded; the next call tries again.
+        """
+        held = self._held.get(scope)
+        try:
+            if held is None or not self._is_valid(held.copy.snapshot):
+                held = await self._flights.run(scope, lambda: self._refresh(scope))
+            else:
+                self._held.move_to_end(scope)
+            return InForce(snapshot=held.copy.snapshot, seq=held.seq, rules=await self._rules(held.copy, tokens))
+        except FlightCancelledError:
+            raise LogUnavailable("The sidecar is stopping; try again.", reason="draining") from None
+
+    async def observe(
+        self,
+        scope: Scope,
+        *,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None,
+        final_url: str,
+        fetch_ms: int,
+        exchange_id: str | None = None,
+        crawler: str | None = None,
+    ) -> None:
+        """Record the answer to the crawler's own GET /robots.txt; LogUnavailable where that fails.
+
+        To be called with whole answers to requests that do not depend on who asked (no Range, no condition, no
+        credentials).  ``body`` is as it came over the wire, before content decoding.  The same answer is recorded once
+        while it is valid; redirects and 304 are no answer and are left out.
+        """
+        if body is None or not is_answer(status):
+            return
+        bound = self._settings.observed_bytes_max
+        fetched = observed_answer(status, headers, body, final_url=final_url, fetch_ms=fetch_ms, body_bytes_max=bound)
+        copy = self._copy(scope, fetched, self._now(), SnapshotSource.OBSERVED)
+        known = self._observed.get(scope)
+        if known is not None and self._is_valid(known) and _agree(known, copy.snapshot):
+            return
+        extra = []
+        if (held := self._own_answer(scope)) and _reached(copy.snapshot) and not _agree(held, copy.snapshot):
+            extra = [snapshots.mismatch(held, copy.snapshot, exchange_id=exchange_id, crawler=crawler)]
+        self._note_observed(scope, copy.snapshot)
+        try:
+            seq = await self._record(copy, extra)
+        except LogUnavailable:
+            self._observed.pop(scope, None)
+            raise
+        # A fetch of ours that reached nothing holds no copy: what the site answers the crawler is better than none.
+        if _reached(copy.snapshot) and self._own_answer(scope) is None:
+            self._put_in_force(scope, _Held(copy=copy, seq=seq))
+
+    async def aclose(self) -> None:
+        """Give up fetches and compilations under way; their waiters get LogUnavailable."""
+        await self._flights.aclose()
+        await self._compiled.aclose()
+
+    async def _refresh(self, scope: Scope) -> _Held:
+        held = self._held.get(scope)
+        previous = held.copy if held else None
+        etag, etag_url = _condition(previous)
+        fetched = await self._fetcher.fetch(scope, etag=etag, etag_url=etag_url)
+        copy = self._copy(scope, fetched, self._now(), SnapshotSource.FETCHED, previous)
+        renewed = _Held(copy=copy, seq=await self._record(copy))
+        self._put_in_force(scope, renewed)
+        return renewed
+
+    def _copy(
+        self, scope: Scope, fetched: Fetched, at: Instant, source: SnapshotSource, previous: Copy | None = None
+    ) -> Copy:
+        return snapshots.copy_of(
+            scope,
+            fetched,
+            at=at,
+            source=source,
+            freshness=self._settings.freshness,
+            treat_429_as_unreachable=self._settings.treat_429_as_unreachable,
+            previous=previous,
+        )
+
+    async def _record(self, copy: Copy, extra: Iterable[Record] = ()) -> int:
+        """Append the snapshot, its body where the log has not got it yet, and its signals; the snapshot's ``seq``."""
+        digest = copy.snapshot.robots_sha256
+        found = (*await self._compiled.off_loop(lambda: snapshots.signals_in(copy), len(copy.body or b"")), *extra)
+        with_body = digest is not None and digest not in self._written
+        seqs = await self._append_many(lambda base: snapshots.records_of(copy, found, base, with_body=with_body))
+        if digest is not None:
+            self._written.add(digest)
+        return seqs[0]
+
+    async def _rules(self, copy: Copy, tokens: tuple[str, ...]) -> robots.Rules | None:
+        if copy.body is None or copy.snapshot.robots_sha256 is None:
+            return None
+        return await self._compiled.rules(copy.snapshot.robots_sha256, copy.body, tokens)
+
+    def _is_valid(self, snapshot: Snapshot) -> bool:
+        # A snapshot from the future means that the clock was set back: its age is unknown, so it holds no longer.
+        return snapshot.recorded_at <= self._now() < snapshot.valid_until
+
+    def _own_answer(self, scope: Scope) -> Snapshot | None:
+        """The valid snapshot that the sidecar itself got from the site, if it has one."""
+        held = self._held.get(scope)
+        if held is None or not self._is_valid(held.copy.snapshot) or not _reached(held.copy.snapshot):
+            return None
+        return held.copy.snapshot if held.copy.snapshot.source is SnapshotSource.FETCHED else None
+
+    def _put_in_force(self, scope: Scope, held: _Held) -> None:
+        replaced = self._held.pop(scope, None)
+        self._body_bytes += held.weight - (replaced.weight if replaced else 0)
+        self._held[scope] = held
+        while len(self._held) > self._settings.entries_max or (
+            self._body_bytes > self._settings.body_bytes_max and len(self._held) > 1
+        ):
+            _, dropped = self._held.popitem(last=False)
+            self._body_bytes -= dropped.weight
+
+    def _note_observed(self, scope: Scope, snapshot: Snapshot) -> None:
+        self._observed[scope] = snapshot
+        self._observed.move_to_end(scope)
+        if len(self._observed) > self._settings.entries_max:
+            self._observed.popitem(last=False)
+
+
+class _Remembered:
+    """A set that forgets the oldest beyond ``entries_max``; forgetting a digest only means writing a body again."""
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries_max = entries_max
+        self._items: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, item: str) -> bool:
+        return item in self._items
+
+    def add(self, item: str) -> None:
+        self._items[item] = None
+        self._items.move_to_end(item)
+        if len(self._items) > self._entries_max:
+            self._items.popitem(last=False)
+
+
+def _condition(previous: Copy | None) -> tuple[str | None, str | None]:
+    """ETag and URL to ask "only if changed" with: only of a body we hold and fetched ourselves.
+
+    A crawler may have been sent another representation under its tag.
+    """
+    if previous is None or previous.body is None or previous.snapshot.source is not SnapshotSource.FETCHED:
+        return None, None
+    return previous.snapshot.etag, previous.snapshot.final_url
+
+
+def _reached(snapshot: Snapshot) -> bool:
+    return snapshot.outcome is not RobotsOutcome.UNREACHABLE
+
+
+def _agree(one: Snapshot, other: Snapshot) -> bool:
+    return (one.outcome, one.robots_sha256) == (other.outcome, other.robots_sha256)

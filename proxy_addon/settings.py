@@ -1,0 +1,254 @@
+"""The settings: built once, validated as a whole, refused as a whole with one sentence.
+
+Precedence: defaults < TOML file < environment ``CRAWL_AUDIT_*`` < command line.  No unknown name is accepted
+anywhere, because a mistyped setting that is silently ignored is a claim about the log that is not true.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from crawl_audit.errors import ConfigurationError
+from crawl_audit.identity import ANY_CRAWLER, Crawler
+from crawl_audit.records import Mode
+
+ENV_PREFIX = "CRAWL_AUDIT_"
+ENV_NESTED = "__"
+# RFC 9309 2.2.1: a product token MUST contain only these characters.
+_PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+", re.ASCII)
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CrawlerSettings(_Section):
+    """One crawler that may use the sidecar."""
+
+    id: Identifier = Field(description="name of the crawler in the log and the reports")
+    product_tokens: tuple[str, ...] = Field(min_length=1, description="RFC 9309 product tokens, the most specific first")
+    user_agent: str | None = Field(None, description="User-Agent it is expected to send; also used to fetch robots.txt")
+    purpose: str | None = Field(None, description="declared purpose: training, search, user_fetch, research, other")
+    contact: str | None = Field(None, description="where a site's owner can write to")
+    token_sha256: str | None = Field(None, description="SHA-256 (hex) of the proxy token it must present")
+    token_file: Path | None = Field(None, description="file that holds the proxy token it must present")
+
+    @field_validator("product_tokens")
+    @classmethod
+    def _tokens_are_rfc_9309(cls, tokens: tuple[str, ...]) -> tuple[str, ...]:
+        for token in tokens:
+            if not _PRODUCT_TOKEN.fullmatch(token):
+                raise ValueError(f"{token!r} is not a product token: only letters, '_' and '-' (RFC 9309 2.2.1)")
+        return tokens
+
+    @field_validator("token_sha256")
+    @classmethod
+    def _digest_is_hex(cls, digest: str | None) -> str | None:
+        if digest is not None and not _SHA256.fullmatch(digest):
+            raise ValueError("must be 64 lower-case hexadecimal digits: the SHA-256 of the token")
+        return digest
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.token_file and self.token_sha256:
+            raise ValueError("give token_file or token_sha256, not both")
+        return self
+
+    def crawler(self) -> Crawler:
+        """The kernel's value, with the digest of the token instead of the token; reads ``token_file``."""
+        digest = self.token_sha256
+        if self.token_file is not None:
+            try:
+                token = self.token_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(f"The token file of crawler {self.id} cannot be read: {error}.") from error
+            if not token:
+                raise ConfigurationError(f"The token file {self.token_file} of crawler {self.id} is empty.")
+            digest = hashlib.sha256(token.encode("utf-8")).hexdigest()
+        return Crawler(
+            id=self.id,
+            product_tokens=self.product_tokens,
+            user_agent=self.user_agent,
+            purpose=self.purpose,
+            contact=self.contact,
+            secret_sha256=digest,
+        )
+
+
+class RobotsSettings(_Section):
+    """How robots.txt is fetched and how long it holds."""
+
+    ttl_s: Seconds = Field(3600, le=86_400, description="how long a copy holds without Cache-Control (at most 24 h)")
+    fetch_timeout_s: Seconds = Field(10, description="deadline of one fetch with all its redirects")
+    unreachable_ttl_s: Seconds = Field(60, description="how long an unreachable robots.txt is not asked again")
+    treat_429_as_unreachable: bool = Field(True, description="429 means disallow, which is stricter than RFC 9309")
+
+
+class LogSettings(_Section):
+    """How the log is written, sealed and rotated."""
+
+    seal_interval_s: Seconds = Field(15, description="longest time with traffic between two seals")
+    idle_seal_interval_s: Seconds = Field(60, description="time between two seals without traffic (heartbeat)")
+    segment_age_s: Seconds = Field(300, description="age at which the live file becomes a segment")
+    segment_mib: int = Field(256, ge=1, le=4096, description="size at which the live file becomes a segment")
+    queue_records: int = Field(10_000, ge=10, description="records that may wait for a commit before requests get 503")
+    commit_timeout_s: Seconds = Field(2, description="longest wait for a decision to become durable, then 503")
+    reserve_mib: int = Field(128, ge=0, description="free disk space below which no request is forwarded")
+
+
+class UpstreamSettings(_Section):
+    """How origin servers are reached."""
+
+    trusted_ca: Path | None = Field(None, description="PEM file of certificate authorities trusted beside certifi's")
+    idle_timeout_s: int = Field(120, ge=1, le=3600, description="idle time after which a connection is closed")
+
+
+class Settings(BaseSettings):
+    """Everything that decides how the sidecar behaves; recorded in the log's run record."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED, extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    log: Path = Field(Path("audit-log"), description="log directory")
+    ca: Path = Field(Path("audit-ca"), description="directory of the certificate authority crawlers trust")
+    listen: str = Field("127.0.0.1:8080", description="address of the proxy, HOST:PORT")
+    admin: str = Field("127.0.0.1:8081", description="address of health, metrics and seal, HOST:PORT")
+    mode: Mode = Field(Mode.AUDIT, description="audit: record; enforce: record and deny what robots.txt disallows")
+    node: Identifier = Field(default_factory=lambda: _node_name(), description="name of this sidecar in its logs")
+    crawlers: tuple[CrawlerSettings, ...] = Field((), description="the crawlers that may use the sidecar")
+    drain_timeout_s: Seconds = Field(20, description="time open exchanges get to finish at a stop")
+    robots: RobotsSettings = RobotsSettings()
+    logging: LogSettings = LogSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+
+    @field_validator("listen", "admin")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _crawlers_are_distinct(self) -> Self:
+        ids = [crawler.id for crawler in self.crawlers]
+        if len(set(ids)) != len(ids):
+            raise ValueError("crawlers: each crawler needs an id of its own")
+        if len(ids) > 1 and any(not (c.token_file or c.token_sha256) for c in self.crawlers):
+            raise ValueError(
+                "crawlers: with more than one crawler each needs token_file or token_sha256, so that the log can tell them apart"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file; no .env file is read behind the operator's back."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+    def crawler_values(self) -> tuple[Crawler, ...]:
+        """The crawlers as kernel values; one that is judged by the `*` groups where none is configured."""
+        if not self.crawlers:
+            return (Crawler(id="unnamed", product_tokens=(ANY_CRAWLER,)),)
+        return tuple(crawler.crawler() for crawler in self.crawlers)
+
+    def public(self) -> dict[str, Any]:
+        """The settings as they are recorded: everything but where secrets lie and what they hash to."""
+        values = self.model_dump(mode="json")
+        for crawler in values["crawlers"]:
+            crawler["authenticated"] = bool(crawler.pop("token_file") or crawler.pop("token_sha256", None))
+            crawler.pop("token_sha256", None)
+        return values
+
+    def recorded(self) -> str:
+        """:meth:`public` as JSON with sorted keys; its SHA-256 identifies the settings in force."""
+        return json.dumps(self.public(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """(host, port) of ``HOST:PORT`` or ``[IPv6]:PORT``; raises ValueError with a sentence."""
+    match = _ADDRESS.fullmatch(value)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError(f"{value!r} is not an address of the form HOST:PORT")
+    return match["v6"] or match["host"], int(match["port"])
+
+
+def _node_name() -> str:
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40].strip("-.")
+    return name or "sidecar"
+
+
+def _known_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    paths = set()
+    for name, info in model.model_fields.items():
+        paths.add((*prefix, name))
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            paths |= _known_paths(info.annotation, (*prefix, name))
+    return paths
+
+
+def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
+    known = {ENV_PREFIX + ENV_NESTED.join(path).upper() for path in _known_paths(Settings)}
+    for name in environment:
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known:
+            raise ConfigurationError(f"The environment variable {name} is not a setting{_suggestion(name, known)}.")
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _sentence(error: ValidationError, source: str) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        leaf = str(first["loc"][-1])
+        names = {path[-1] for path in _known_paths(Settings)} | set(CrawlerSettings.model_fields)
+        return f"{source}: {place} is not a setting{_suggestion(leaf, names)}."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{source}: {place + ': ' if place else ''}{message}."
+
+
+def load(config: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings from file, environment and command line; raises ConfigurationError with one sentence."""
+    _refuse_unknown_environment(os.environ)
+    if config is not None:
+        try:
+            tomllib.loads(config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"The configuration file {config} cannot be read: {error.strerror}.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"The configuration file {config} is not TOML: {error}.") from error
+
+    class Loaded(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        values = Loaded(**dict(overrides or {}))
+    except ValidationError as error:
+        source = f"The configuration ({config})" if config else "The configuration"
+        raise ConfigurationError(_sentence(error, source)) from error
+    return Settings.model_construct(**{name: getattr(values, name) for name in Settings.model_fields})

@@ -1,0 +1,275 @@
+"""One sidecar from start to stop: check everything, record the start, listen, run, drain, seal.
+
+Nothing listens before log, CA, trust bundle and settings have been checked and the run record is durable.  A stop
+finishes what is open, records how the rest ended, and leaves a sealed log; a kill at any moment leaves what recovery
+completes at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import hashlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TextIO
+
+from mitmproxy.options import Options
+
+from crawl_audit import __version__
+from crawl_audit.errors import ConfigurationError, LogUnavailable
+from crawl_audit.identity import ANY_CRAWLER, Crawler
+from crawl_audit.records import Record, Run
+from proxy_addon import admin, ca, preflight, recovery, trust
+from proxy_addon.addon import AuditAddon
+from proxy_addon.ca import Authority
+from proxy_addon.connections import ConnectionAddon
+from proxy_addon.fetcher import Fetcher, FetchLimits
+from proxy_addon.freshness import Freshness
+from proxy_addon.log_directory import LogDirectory
+from proxy_addon.master import AuditMaster
+from proxy_addon.metrics import Metrics
+from proxy_addon.recorder import Recorder, now_us
+from proxy_addon.robots_cache import CacheSettings, RobotsCache
+from proxy_addon.settings import Settings, split_address
+from proxy_addon.trust import Trust
+from proxy_addon.writer import Writer
+
+logger = logging.getLogger("crawl_audit.sidecar")
+
+_LOOKUP_THREADS = 64
+# Patience with mitmproxy's own hooks after connections were broken off.
+_HOOKS_S = 2.0
+
+
+def serve(settings: Settings, out: TextIO | None = None) -> int:
+    """Run until SIGTERM or SIGINT and return the exit code; ConfigurationError before anything listens."""
+    preflight.configure_logging()
+    preflight.check_versions()
+    now = datetime.datetime.now(datetime.UTC)
+    authority = ca.load(settings.ca, now)
+    if authority.expires_soon(now):
+        logger.warning("The CA in %s expires on %s.", settings.ca, authority.not_after.date())
+    crawlers = settings.crawler_values()
+    if not settings.crawlers:
+        logger.warning("No crawler is configured, so the groups for `*` decide; name yours with --product-token.")
+    preflight.check_free("listen", settings.listen)
+    preflight.check_free("admin", settings.admin)
+    directory = LogDirectory(settings.log)
+    with directory.acquire():
+        extra = settings.upstream.trusted_ca
+        trusted = trust.build(extra, directory.tmp / "trust.pem")
+        sidecar = Sidecar(settings, directory, authority, trusted, crawlers, out or sys.stdout)
+        return asyncio.run(sidecar.run())
+
+
+class Sidecar:
+    """The parts of one process and their order of start and stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: LogDirectory,
+        authority: Authority,
+        trusted: Trust,
+        crawlers: Sequence[Crawler],
+        out: TextIO,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._authority = authority
+        self._trust = trusted
+        self._crawlers = crawlers
+        self._out = out
+        self._metrics = Metrics()
+        self._signals = 0
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """From recovery of what an earlier process left to the last seal; the exit code."""
+        loop = asyncio.get_running_loop()
+        # Names are looked up in threads; a few that nobody answers for must not hold up all others.
+        loop.set_default_executor(ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup"))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        recovered = await asyncio.to_thread(recovery.recover, self._directory)
+        writer = await self._open_log()
+        try:
+            await self._record_start(writer, recovered)
+            await self._serve(writer)
+        finally:
+            await self._close_log(writer, "signal" if self._signals else "error")
+        return 0
+
+    async def _close_log(self, writer: Writer, reason: str) -> None:
+        """The stop record and the last seal; where they cannot be written, the next start says what is missing."""
+        try:
+            await writer.append(self._run_record(writer, "stop", reason, None))
+        except LogUnavailable as error:
+            logger.error("The stop could not be recorded: %s", error)
+        await writer.close(reason)
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        self._stop.set()
+
+    async def _serve(self, writer: Writer) -> None:
+        recorder = Recorder(writer, self._metrics, self._crawlers)
+        fetcher = self._fetcher()
+        cache = self._cache(fetcher, writer)
+        exchanges = AuditAddon(recorder=recorder, cache=cache, mode=self._settings.mode)
+        self._publish_gauges(writer, exchanges)
+        master = self._master(ConnectionAddon(recorder, exchanges.client_gone), exchanges)
+        probes = admin.Probes(
+            not_ready_because=lambda: _not_ready(recorder, writer),
+            seal=lambda: self._seal(writer),
+            metrics=self._metrics,
+        )
+        running = asyncio.create_task(master.run(), name="mitmproxy")
+        server = None
+        try:
+            host, port = await _first(master.listening(), running)
+            server, admin_address = admin.listen(*split_address(self._settings.admin), probes)
+            recorder.armed = True
+            self._say_ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", admin_address)
+            await _first(self._stop.wait(), running)
+            recorder.draining = True
+            await self._drain(master, exchanges)
+        finally:
+            recorder.draining = True
+            if server is not None:
+                server.stop()
+            master.shutdown()
+            await running
+            exchanges.abandon_all()
+            await cache.aclose()
+            await fetcher.aclose()
+
+    async def _drain(self, master: AuditMaster, exchanges: AuditAddon) -> None:
+        """Finish what is open within the time there is, break off the rest; a second signal cuts it short."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.drain_timeout_s
+        await master.stop_listening()
+        while len(exchanges.exchanges) and loop.time() < deadline and self._signals < 2:
+            await asyncio.sleep(0.02)
+        await master.close_connections(_HOOKS_S)
+
+    async def _open_log(self) -> Writer:
+        log = self._settings.logging
+        return await Writer.open(
+            self._directory,
+            node=self._settings.node,
+            settings_sha256=self._settings_sha256(),
+            seal_interval_s=log.seal_interval_s,
+            idle_seal_interval_s=log.idle_seal_interval_s,
+            segment_age_s=log.segment_age_s,
+            segment_bytes=log.segment_mib * 1024 * 1024,
+            queue_records=log.queue_records,
+            commit_timeout_s=log.commit_timeout_s,
+            reserve_bytes=log.reserve_mib * 1024 * 1024,
+            on_checkpoint=self._say_checkpoint,
+        )
+
+    def _settings_sha256(self) -> str:
+        return hashlib.sha256(self._settings.recorded().encode("utf-8")).hexdigest()
+
+    async def _record_start(self, writer: Writer, recovered: recovery.Recovered) -> None:
+        """The run record and what recovery found, durable before anything listens."""
+        try:
+            await writer.append(self._run_record(writer, "start", None, recovered.previous_log))
+            for incident in recovered.incidents:
+                await writer.append(incident)
+        except LogUnavailable as error:
+            raise ConfigurationError(f"The log in {self._settings.log} cannot be written: {error}") from error
+
+    def _run_record(self, writer: Writer, event: str, reason: str | None, previous_log: str | None) -> Record:
+        return Run(
+            recorded_at=now_us(),
+            event=event,
+            node=self._settings.node,
+            reason=reason,
+            mode=self._settings.mode,
+            settings=self._settings.recorded(),
+            settings_sha256=self._settings_sha256(),
+            software=preflight.software(),
+            checkpoint_key=writer.checkpoint_key,
+            trust_sha256=self._trust.sha256,
+            previous_log=previous_log,
+        )
+
+    def _fetcher(self) -> Fetcher:
+        first = self._crawlers[0]
+        token = first.product_tokens[0]
+        agent = first.user_agent or (f"crawl-audit/{__version__}" if token == ANY_CRAWLER else token)
+        limits = FetchLimits(deadline_ms=int(self._settings.robots.fetch_timeout_s * 1000))
+        return Fetcher(ssl_context=self._trust.context(), limits=limits, user_agent=agent)
+
+    def _cache(self, fetcher: Fetcher, writer: Writer) -> RobotsCache:
+        robots = self._settings.robots
+        freshness = Freshness(ttl_s=robots.ttl_s, unreachable_ttl_s=robots.unreachable_ttl_s)
+        settings = CacheSettings(freshness=freshness, treat_429_as_unreachable=robots.treat_429_as_unreachable)
+        return RobotsCache(fetcher=fetcher, append_many=writer.append_many, now=now_us, settings=settings)
+
+    def _master(self, *addons: object) -> AuditMaster:
+        host, port = split_address(self._settings.listen)
+        master = AuditMaster(Options())
+        master.configure(
+            addons,
+            confdir=str(self._authority.directory.absolute()),
+            listen_host=host,
+            listen_port=port,
+            ssl_verify_upstream_trusted_ca=str(self._trust.bundle),
+            tcp_timeout=self._settings.upstream.idle_timeout_s,
+        )
+        return master
+
+    def _publish_gauges(self, writer: Writer, exchanges: AuditAddon) -> None:
+        gauge = self._metrics.gauge
+        gauge("crawl_audit_log_available", "Whether decisions can be made durable.", lambda: float(writer.available))
+        gauge("crawl_audit_log_queue_depth", "Records waiting for a commit.", lambda: float(writer.queue_depth))
+        gauge("crawl_audit_log_sequence", "Entries in this process's log.", lambda: float(writer.next_seq))
+        gauge("crawl_audit_inflight_exchanges", "Forwarded and not yet ended.", lambda: float(len(exchanges.exchanges)))
+
+    async def _seal(self, writer: Writer) -> dict[str, object]:
+        await writer.rotate("demand")
+        return {"sealed": True, "log": writer.log, "entries": writer.next_seq}
+
+    def _say_ready(self, proxy: str, admin_address: str) -> None:
+        self._say(
+            {
+                "ready": True,
+                "proxy": proxy,
+                "admin": admin_address,
+                "ca": str(self._authority.certificate.absolute()),
+                "log": str(self._directory.path.absolute()),
+            }
+        )
+
+    def _say_checkpoint(self, note: str) -> None:
+        """A copy of each signed head for whoever collects standard output: a second custodian (docs/architecture.md)."""
+        if not self._out.isatty():
+            self._say({"checkpoint": note})
+
+    def _say(self, line: dict[str, object]) -> None:
+        print(json.dumps(line), file=self._out, flush=True)
+
+
+def _not_ready(recorder: Recorder, writer: Writer) -> str | None:
+    if not recorder.accepting:
+        return "the sidecar is starting or stopping"
+    return None if writer.available else f"the log cannot be written: {writer.fault}"
+
+
+async def _first[T](wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T | None:
+    """The result of ``wanted``, unless mitmproxy ends before it: then its exception, or None."""
+    task = asyncio.ensure_future(wanted)
+    await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    running.result()
+    return None

@@ -1,0 +1,309 @@
+"""The durable log as the proxy sees it: append, and on return the record is on disk; or LogUnavailable.
+
+The event loop's side of the log thread.  Records are made into entries here, so that a value the log cannot hold
+reaches its caller only; nothing here waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import duckdb
+
+from crawl_audit.errors import ConfigurationError, LogUnavailable
+from crawl_audit.records import Action, Completion, Decision, Instant, Outcome, Record
+from crawl_audit.seal import Signer, origin
+from proxy_addon.chain import Chain
+from proxy_addon.journal import Journal, encode, store_checkpoint
+from proxy_addon.live import LiveFile
+from proxy_addon.log_directory import LogDirectory, new_log_name
+from proxy_addon.log_limits import Limits
+from proxy_addon.log_thread import LogThread, Queued, Report
+from proxy_addon.segments import Segment
+
+logger = logging.getLogger("crawl_audit.log")
+
+
+def _wall_clock() -> Instant:
+    return Instant(time.time_ns() // 1000)
+
+
+@dataclass(slots=True, eq=False)
+class _Awaited(Queued):
+    future: asyncio.Future[list[int]] = field(kw_only=True)
+    on_late: Callable[[int], object] | None = None
+
+
+class Writer:
+    """The writer of one log, from :meth:`open` to :meth:`close`; every method is for the event loop's thread."""
+
+    def __init__(
+        self,
+        directory: LogDirectory,
+        journal: Journal,
+        signer: Signer,
+        *,
+        settings_sha256: str,
+        limits: Limits,
+        clock: Callable[[], Instant],
+        on_checkpoint: Callable[[str], object],
+    ) -> None:
+        self.log = journal.chain.log
+        self.checkpoint_key = signer.verifier.vkey
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._clock = clock
+        self._closing = False
+        self._thread = LogThread(
+            directory,
+            journal,
+            signer,
+            settings_sha256=settings_sha256,
+            limits=limits,
+            clock=clock,
+            report=lambda reports: self._post(self._deliver, reports),
+            on_checkpoint=lambda note: self._post(on_checkpoint, note),
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        directory: LogDirectory,
+        *,
+        node: str,
+        settings_sha256: str,
+        clock: Callable[[], Instant] = _wall_clock,
+        on_checkpoint: Callable[[str], object] = str,
+        unsigned: Sequence[Chain] = (),
+        **limits: Any,
+    ) -> Self:
+        """Begin a new log in a directory this process has acquired; ``limits`` are fields of :class:`Limits`.
+
+        ``on_checkpoint`` gets every signed head.  ``unsigned``: chains of dead logs that recovery extended, whose new
+        heads this process's key signs.  Raises ConfigurationError where the first files cannot be made.
+        """
+        log = new_log_name(node, clock())
+        signer = Signer.generate(origin(log))
+        try:
+            live = await asyncio.to_thread(_first_files, directory, log, signer, unsigned)
+        except (duckdb.Error, OSError) as error:
+            raise ConfigurationError(
+                f"No log can be begun in {directory.path}: {str(error).splitlines()[0]}."
+            ) from error
+        made = cls(
+            directory,
+            Journal(directory, Chain(log), live, directory.spill(log)),
+            signer,
+            settings_sha256=settings_sha256,
+            limits=Limits(**limits),
+            clock=clock,
+            on_checkpoint=on_checkpoint,
+        )
+        made._thread.start()
+        return made
+
+    @property
+    def available(self) -> bool:
+        """Whether a decision can be made durable now."""
+        return self.fault is None
+
+    @property
+    def fault(self) -> str | None:
+        """Why not, in one sentence."""
+        if self._thread.ended is not None:
+            return f"Nothing more can be recorded: {self._thread.ended}."
+        suspension = self._thread.suspension
+        return suspension.sentence if suspension else None
+
+    @property
+    def next_seq(self) -> int:
+        """How many entries of this log are durable."""
+        return self._thread.journal.next_seq
+
+    @property
+    def queue_depth(self) -> int:
+        """How many appends wait for a commit."""
+        return self._thread.depth
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Decisions, forwarded, completions and dropped, as the next seal will state them."""
+        chain = self._thread.journal.chain
+        return {
+            "decisions": chain.decisions,
+            "forwarded": chain.forwarded,
+            "completions": chain.completions,
+            "dropped": self._thread.dropped + self._thread.turned_away,
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """What does not stop recording and yet needs mending: checkpoints or segments that cannot be written."""
+        found = (self._thread.checkpoint_fault, self._thread.publisher.fault)
+        return [sentence for sentence in found if sentence is not None]
+
+    @property
+    def last_commit_at(self) -> Instant | None:
+        """When an entry last became durable, by the wall clock."""
+        return self._thread.last_commit_at
+
+    @property
+    def last_commit_monotonic(self) -> float | None:
+        """The same in seconds of ``time.monotonic``."""
+        return self._thread.last_commit_monotonic
+
+    @property
+    def heartbeat_monotonic(self) -> float:
+        """When the log thread last went round, in seconds of ``time.monotonic``."""
+        return self._thread.heartbeat_monotonic
+
+    async def append(self, record: Record, *, on_late: Callable[[int], object] | None = None) -> int:
+        """Make a record durable and return its ``seq``.
+
+        Raises RecordError for a value the log cannot hold, LogUnavailable where the record did not become durable
+        within ``commit_timeout_s``.  Should it do so later nevertheless, ``on_late`` is told its ``seq``; without
+        ``on_late`` a late decision to forward gets the completion `not_sent`, as whoever asked has refused by then.
+        """
+        entry = encode(record)
+        late = on_late
+        if late is None and isinstance(record, Decision) and record.action is Action.FORWARDED:
+            decision = record
+
+            def late(seq: int) -> object:
+                return self.submit(self._not_sent(decision, seq))
+
+        return (await self._append(lambda _: [entry], late))[0]
+
+    async def append_many(self, records: Sequence[Record] | Callable[[int], Sequence[Record]]) -> list[int]:
+        """Make records durable together or not at all, with consecutive ``seq``, and return those.
+
+        Given a function, it is called with the first ``seq`` so that records can name each other; it must be pure, as
+        it may be called again with another number and is called in the log thread.
+        """
+        if callable(records):
+            make = records
+            return await self._append(lambda base: [encode(record) for record in make(base)], None)
+        entries = [encode(record) for record in records]
+        return await self._append(lambda _: entries, None)
+
+    def submit(self, record: Record) -> asyncio.Future[list[int]]:
+        """Hand over a record that nothing waits for; kept through failures for as long as the process lives.
+
+        Raises RecordError for a value the log cannot hold.  The future may be ignored; it holds LogUnavailable where
+        even twice the queue is full or the log is closed.
+        """
+        entry = encode(record)
+        item = _Awaited(make=lambda _: [entry], keep=True, future=self._loop.create_future())
+        item.future.add_done_callback(lambda done: done.cancelled() or done.exception())  # may be ignored
+        refusal = self._refusal(2 * self._limits.queue_records, keep=True)
+        if refusal is not None:
+            self._thread.turned_away += 1
+            logger.error("A record was lost: %s", refusal)
+            item.future.set_exception(refusal)
+        else:
+            self._thread.put(item)
+        return item.future
+
+    async def rotate(self, reason: str = "demand") -> Segment:
+        """Seal everything appended so far; on return it is published and can be queried.  Raises LogUnavailable."""
+        logger.info("The log is sealed and rotated: %s.", reason)
+        if self._thread.ended is not None or self._closing:
+            raise LogUnavailable("The log is closed.", reason="audit_log_closed")
+        return await asyncio.wrap_future(self._thread.rotate())
+
+    async def close(self, reason: str = "signal") -> Segment | None:
+        """Write what is queued, seal, publish; the last segment, or None where recovery has to finish it."""
+        logger.info("The log is closed: %s.", reason)
+        self._closing = True
+        self._thread.stop()
+        await asyncio.to_thread(self._thread.join)
+        last = self._thread.last_segment
+        if last is None or last.exception() is not None:
+            logger.error("The log %s could not be sealed and published; the next start does it.", self.log)
+            return None
+        return last.result()
+
+    async def _append(self, make: Callable[[int], Any], on_late: Callable[[int], object] | None) -> list[int]:
+        refusal = self._refusal(self._limits.queue_records)
+        if refusal is not None:
+            self._thread.turned_away += 1
+            raise refusal
+        item = _Awaited(make=make, future=self._loop.create_future(), on_late=on_late)
+        timer = self._loop.call_later(self._limits.commit_timeout_s, self._expire, item)
+        self._thread.put(item)
+        try:
+            return await item.future
+        finally:
+            timer.cancel()
+            item.abandoned = True  # where this was cancelled and not yet taken, it is not written
+
+    def _refusal(self, depth_max: int, *, keep: bool = False) -> LogUnavailable | None:
+        if self._thread.ended is not None or (self._closing and not keep):
+            return LogUnavailable("The log is closed.", reason="audit_log_closed")
+        suspension = self._thread.suspension
+        if suspension is not None and not keep:
+            return LogUnavailable(suspension.sentence, reason=suspension.reason)
+        if self._thread.depth >= depth_max:
+            return LogUnavailable(
+                f"{self._thread.depth} records wait to be written: send more slowly.", reason="audit_backpressure"
+            )
+        return None
+
+    def _expire(self, item: _Awaited) -> None:
+        if not item.future.done():
+            item.abandoned = True
+            item.future.set_exception(
+                LogUnavailable(
+                    f"The record was not durable within {self._limits.commit_timeout_s} s: the disk is slow or hangs.",
+                    reason="audit_commit_timeout",
+                )
+            )
+
+    def _post(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Call back in the event loop, from the log thread; a loop that is gone has nobody waiting."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _deliver(self, reports: Sequence[Report]) -> None:
+        for report in reports:
+            item = report.item
+            if not isinstance(item, _Awaited):
+                continue
+            if item.future.done():
+                if report.error is None and item.on_late is not None:
+                    item.on_late(report.first)
+            elif report.error is not None:
+                item.future.set_exception(report.error)
+            else:
+                item.future.set_result(list(range(report.first, report.first + report.count)))
+
+    def _not_sent(self, decision: Decision, seq: int) -> Completion:
+        now = self._clock()
+        return Completion(
+            recorded_at=now,
+            decision_seq=seq,
+            outcome=Outcome.NOT_SENT,
+            error="the decision became durable only after the request had been refused",
+            status=None,
+            request_bytes=0,
+            response_bytes=0,
+            content_type=None,
+            modality=None,
+            body_sha256=None,
+            duration_ms=max(0, (now - decision.recorded_at) // 1000),
+            server_ip=None,
+            http_version=None,
+            barrier=None,
+        )
+
+
+def _first_files(directory: LogDirectory, log: str, signer: Signer, unsigned: Sequence[Chain]) -> LiveFile:
+    for chain in unsigned:
+        store_checkpoint(directory, chain, signer)
+    return LiveFile.create(directory.live_file(log, 0), directory.spill(log))
