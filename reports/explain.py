@@ -1,0 +1,217 @@
+"""One decision, from request to outcome, decided again from the stored robots.txt before the reader's eyes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from crawl_audit import robots, robots_lines
+from crawl_audit.records import RobotsOutcome
+from crawl_audit.text import storable
+from reports import disclaimers, matching, render
+from reports.log import Log, Row
+from reports.period import Period, UsageError, iso, now
+
+_SHOWN_LINES_MAX = 60
+_CONTEXT_LINES = 12
+# What a replay must give again. `protego_verdict` is compared apart: it belongs to a version of Protego.
+_REPLAYED = ("verdict", "basis", "rule", "rule_line")
+
+
+def explain(log: Log, wanted: str) -> dict[str, Any] | None:
+    """The decision of exchange id or URL ``wanted``, the latest where there are several; None where there is none."""
+    found = _find(log, wanted)
+    if found is None:
+        return None
+    decision, others = found
+    snapshot = _snapshot(log, decision)
+    body = None if snapshot is None or snapshot["body"] is None else bytes(snapshot["body"])
+    seals = log.rows("seal_of", log=decision["log"], seq=decision["seq"])
+    return {
+        "generated_at": iso(now()),
+        "query": wanted,
+        "other_decisions": others,
+        "decision": {name: _plain(value) for name, value in decision.items()},
+        "snapshot": None if snapshot is None else {n: _plain(v) for n, v in snapshot.items() if n != "body"},
+        "robots_txt": None if body is None else _lines(body, decision),
+        "replay": _replay(decision, snapshot, body),
+        "seal": {name: _plain(value) for name, value in seals[0].items()} if seals else None,
+        "disclaimers": disclaimers.chosen("D-ROBOTS", "D-COLLECT"),
+    }
+
+
+def _find(log: Log, wanted: str) -> tuple[Row, int] | None:
+    """(decision with its completion, how many others match)."""
+    if "/" not in wanted:
+        rows = log.rows("decision_by_id", exchange_id=wanted.strip())
+        return (rows[0], len(rows) - 1) if rows else None
+    subject = matching.parse_subject(wanted)
+    if subject.target is None:
+        raise UsageError(f"{wanted!r} has no path: give the full URL, for example {subject.normalised}/ .")
+    scope = matching.parameters(log, subject, Period())
+    rows = log.rows("decision_by_url", **{name: scope[name] for name in ("host", "port", "scheme", "targets")})
+    return (rows[0], rows[0].pop("found") - 1) if rows else None
+
+
+def _snapshot(log: Log, decision: Row) -> Row | None:
+    if decision["snapshot_seq"] is None:
+        return None
+    rows = log.rows("snapshot_of", log=decision["log"], seq=decision["snapshot_seq"])
+    return rows[0] if rows else None
+
+
+def _plain(value: Any) -> Any:
+    return iso(value) if hasattr(value, "isoformat") else value
+
+
+def _replay(decision: Row, snapshot: Row | None, body: bytes | None) -> dict[str, Any]:
+    """Decide again: ``result`` is ``same``, ``differs``, ``not_possible`` or ``not_applicable``, with the reason."""
+    stored = {name: decision[name] for name in _REPLAYED}
+    about = {"parser": robots.PARSER, "stored_parser": decision["parser"], "stored": stored, "recomputed": None}
+    if decision["basis"] in ("error", "exemption"):
+        return {"result": "not_applicable", "reason": "No robots.txt decided this.", **about}
+    if snapshot is None and decision["basis"] != "robots_txt":
+        return {"result": "not_possible", "reason": "The snapshot of robots.txt is not in the segments.", **about}
+    digest = None if body is None else hashlib.sha256(body).hexdigest()
+    if body is not None and digest != decision["robots_sha256"]:
+        return {"result": "differs", "reason": "The stored robots.txt has another SHA-256 than the decision.", **about}
+    outcome = RobotsOutcome.SUCCESSFUL if snapshot is None else RobotsOutcome(snapshot["outcome"])
+    if outcome is RobotsOutcome.SUCCESSFUL and body is None and decision["basis"] != "robots_txt":
+        return {"result": "not_possible", "reason": "The octets of robots.txt are not in the segments.", **about}
+    tokens = tuple(decision["product_token"].split(", "))
+    rules = None if body is None else robots.compile_rules(body, tokens)
+    judgement = robots.evaluate(outcome, rules, decision["target"])
+    again = {
+        "verdict": judgement.verdict.value,
+        "basis": judgement.basis.value,
+        "rule": judgement.rule,
+        "rule_line": judgement.rule_line,
+    }
+    same = again == stored
+    reason = "Decided again from the stored octets: the same." if same else "Decided again: another answer."
+    return {**about, "result": "same" if same else "differs", "reason": reason, "recomputed": again}
+
+
+def _lines(body: bytes, decision: Row) -> list[dict[str, Any]]:
+    """Every line of the robots.txt: number, text, whether of a governing group, whether it decided."""
+    governing = _governing_lines(body, set(decision["group_tokens"] or ()))
+    return [
+        {
+            "line": number,
+            "text": storable(line),
+            "governing": number in governing,
+            "deciding": number == decision["rule_line"],
+        }
+        for number, line in enumerate(body.splitlines(), 1)
+    ]
+
+
+def _governing_lines(body: bytes, tokens: set[str]) -> set[int]:
+    """Lines of the groups that one of ``tokens`` (user-agent lines as the decision stores them) opens."""
+    found: set[int] = set()
+    pending: list[robots_lines.Record] = []  # user-agent lines not yet followed by a rule
+    governs = False
+    for record in robots_lines.records(body):
+        if record.field is robots_lines.Field.USER_AGENT:
+            if not pending:
+                governs = False
+            pending.append(record)
+            governs = governs or storable(record.value) in tokens
+        elif record.field is not robots_lines.Field.OTHER:
+            if governs:
+                found.update({record.line, *(agent.line for agent in pending)})
+            pending = []
+    if governs:  # a group at the end that has no rule
+        found.update(agent.line for agent in pending)
+    return found
+
+
+def document(answer: dict[str, Any]) -> render.Document:
+    """The decision for people."""
+    d, replay = answer["decision"], answer["replay"]
+    asked = (
+        ("Exchange", d["exchange_id"]),
+        ("Request", f"{d['method']} {d['url']}"),
+        ("When", d["recorded_at"]),
+        ("Crawler", f"{d['crawler']} (product token {d['product_token']})"),
+        ("User-Agent", d["user_agent"] or "not sent"),
+        ("Record", f"log {d['log']}, seq {d['seq']}"),
+        ("Other decisions on it", answer["other_decisions"]),
+    )
+    decided = (
+        ("Verdict", f"{d['verdict']} ({d['basis']})"),
+        ("Rule", "none" if d["rule"] is None else f"line {d['rule_line']}: {d['rule']}"),
+        ("Groups", ", ".join(d["group_tokens"] or ()) or "none"),
+        ("Protego alone", f"{d['protego_verdict'] or 'not asked'}{' (differs)' if d['divergent'] else ''}"),
+        ("Mode and action", f"{d['mode']}: {d['action']}"),
+        *((("Detail", d["detail"]),) if d["detail"] else ()),
+    )
+    sections = [
+        render.Section(title="Request", blocks=(render.Facts(asked),)),
+        render.Section(title="Decision", blocks=(render.Facts(decided),)),
+        render.Section(title="robots.txt in force", blocks=_robots_blocks(answer)),
+        render.Section(title="Replay", blocks=(render.Paragraph(f"{replay['result']}: {replay['reason']}"),)),
+        render.Section(title="Outcome", blocks=(render.Facts(_outcome(answer)),)),
+        render.Section(
+            title="What this does not say", blocks=tuple(render.Paragraph(x["text"]) for x in answer["disclaimers"])
+        ),
+    ]
+    return render.Document(title=f"{d['method']} {d['url']}: {d['verdict']}, {d['action']}", sections=tuple(sections))
+
+
+def _outcome(answer: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    d, seal = answer["decision"], answer["seal"]
+    sealed = "not yet" if seal is None else f"seal {seal['seal_index']}, root {seal['root']}"
+    if d["action"] == "denied":
+        return (("Outcome", "denied: the request did not leave"), ("Sealed", sealed))
+    if d["outcome"] is None:
+        return (("Outcome", "no completion in the segments: not known how it ended"), ("Sealed", sealed))
+    return (
+        ("Outcome", d["outcome"]),
+        ("Status", d["status"]),
+        ("Bytes received", d["response_bytes"]),
+        ("Took", f"{d['duration_ms']} ms"),
+        ("Server", d["server_ip"]),
+        *((("Error", d["error"]),) if d["error"] else ()),
+        ("Sealed", sealed),
+    )
+
+
+def _robots_blocks(answer: dict[str, Any]) -> tuple[render.Block, ...]:
+    s, lines = answer["snapshot"], answer["robots_txt"]
+    if s is None:
+        return (render.Paragraph("The decision rests on no robots.txt."),)
+    facts = (
+        ("Asked for", s["final_url"]),
+        ("When", f"{s['recorded_at']} ({s['source']}), holds until {s['valid_until']}"),
+        ("Answer", f"{s['outcome']}, status {s['status'] if s['status'] is not None else 'none'}"),
+        ("SHA-256", s["robots_sha256"] or "no body kept"),
+    )
+    if not lines:
+        return (render.Facts(facts),)
+    marked = next((one["line"] for one in lines if one["deciding"]), None)
+    kept = _excerpt(lines)
+    bar = [(one["line"], f"{'│' if one['governing'] else ' '} {one['text']}") for one in kept]
+    note = "→ the line that decided   │ the group(s) that govern this crawler"
+    cut = f"; {len(lines) - len(kept)} of {len(lines)} lines left out" if len(kept) < len(lines) else ""
+    return (render.Facts(facts), render.Paragraph(note + cut), render.numbered(bar, marked))
+
+
+def _excerpt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All lines of a short file; of a long one the deciding line, those around it, and the governing ones near."""
+    if len(lines) <= _SHOWN_LINES_MAX:
+        return lines
+    centre = next((one["line"] for one in lines if one["deciding"]), None)
+    if centre is None:
+        centre = next((one["line"] for one in lines if one["governing"]), 1)
+    near = range(centre - _CONTEXT_LINES, centre + _CONTEXT_LINES + 1)
+    governing = [one["line"] for one in lines if one["governing"]][: _SHOWN_LINES_MAX - len(near)]
+    chosen = {*near, *governing}
+    return [one for one in lines if one["line"] in chosen]
+
+
+def exit_code(answer: dict[str, Any] | None) -> int:
+    """0: found and the replay holds; 1: nothing found, or the replay differs; 3: it could not be replayed."""
+    if answer is None or answer["replay"]["result"] == "differs":
+        return 1
+    return 3 if answer["replay"]["result"] == "not_possible" else 0

@@ -1,0 +1,59 @@
+"""The command ``judge``: reads the robots.txt and the questions, and shows the judgements of :mod:`reports.judge`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from crawl_audit.records import Verdict
+from reports import render
+from reports.judge import judge_lines, judge_url
+from reports.period import UsageError
+
+
+def judge(robots: str | None, tokens: list[str], urls: list[str], as_json: bool) -> bool:
+    """Show the judgement of each URL; whether any is disallowed.  Raises UsageError."""
+    if robots is None or not tokens or not urls:
+        raise UsageError("judge needs --robots FILE, at least one --token and at least one URL (or --jsonl).")
+    body = _read(robots)
+    rows = [_row(body, tokens, url) for url in urls]
+    if as_json:
+        sys.stdout.write(render.json_text(rows))
+    else:
+        sys.stdout.write("".join(_line(row) + "\n" for row in rows))
+    return any(row["verdict"] == Verdict.DISALLOWED for row in rows)
+
+
+def stream(questions: BinaryIO, answers: TextIO) -> None:
+    """One answer a line for one question a line, as they come."""
+    lines = (line.decode("utf-8", "surrogateescape") for line in questions)
+    answers.writelines(answer.rstrip("\n") + "\n" for answer in judge_lines(lines))
+
+
+def _read(robots: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if robots == "-" else Path(robots).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The robots.txt {robots} cannot be read: {error.strerror}.") from error
+
+
+def _row(body: bytes, tokens: list[str], url: str) -> dict[str, Any]:
+    try:
+        judgement = judge_url(body, tuple(tokens), url)
+    except ValueError as error:
+        raise UsageError(f"{url!r} cannot be judged: {error}") from error
+    return {
+        "url": url,
+        "verdict": judgement.verdict,
+        "basis": judgement.basis,
+        "rule": judgement.rule,
+        "rule_line": judgement.rule_line,
+        "protego_verdict": judgement.protego_verdict,
+        "divergent": judgement.divergent,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    why = row["basis"] if row["rule"] is None else f"line {row['rule_line']}: {row['rule']}"
+    return render.visible(f"{row['verdict']}\t{row['url']}\t{why}")

@@ -1,0 +1,216 @@
+"""A log directory opened for reading: views over its segments in a locked-down DuckDB of our own.
+
+Evidence may come from somebody hostile.  A DuckDB file that is *opened* can shadow ``sha256()`` or a table with
+macros and views of its own, so ``audit.duckdb`` is never opened here: the connection is in memory, the views are
+ours, and the only files it may touch are the Parquet files under ``segments/``.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from crawl_audit import schema, views
+from crawl_audit.errors import LogFormatError
+
+MEMORY_LIMIT = "2GB"
+"""What one command may hold in memory; nothing is spilled to disk, because a reader leaves no trace."""
+
+_FILE_IN_MESSAGE = re.compile(r"(/[^\"'\n]*?\.parquet)")
+
+Row = dict[str, Any]
+
+
+class NotALogError(LogFormatError):
+    """The path given is not a log directory."""
+
+
+class NothingSealedError(LogFormatError):
+    """The log directory holds no segment yet, so there is nothing that can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What lies in a log directory, by name and size; nothing is opened."""
+
+    root: Path
+    segments: tuple[Path, ...]
+    segment_bytes: int
+    live: tuple[Path, ...]
+    quarantine: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+
+    @property
+    def segments_root(self) -> str:
+        """Absolute path of ``segments/``, as the views name it."""
+        return str(self.root / "segments")
+
+
+def look(path: str) -> Files:
+    """The files of the log directory ``path``; raises NotALogError where it is none."""
+    if "://" in path:
+        raise NotALogError(f"{path} is an address: copy the log to a directory first, then name that directory.")
+    root = Path(path).resolve()
+    if not root.exists():
+        raise NotALogError(
+            f"There is no directory {path}: name the directory that `crawl-audit-proxy run --log` writes to."
+        )
+    if not root.is_dir():
+        raise NotALogError(f"{path} is a file: name the log directory that holds it (the one with `segments/` inside).")
+    if not (root / "segments").is_dir():
+        raise NotALogError(f"{path} is not a log directory, because it has no `segments/` inside.")
+    schema_root = root / "segments" / "schema"
+    segments = tuple(sorted(p for p in (root / "segments").glob("*/*") if p.is_dir() and schema_root not in p.parents))
+    return Files(
+        root=root,
+        segments=segments,
+        segment_bytes=sum(f.stat().st_size for s in segments for f in s.iterdir() if f.is_file()),
+        live=_files(root / "live", "*.duckdb"),
+        quarantine=_files(root / "quarantine", "*"),
+        checkpoints=_files(root / "checkpoints", "*.checkpoint"),
+    )
+
+
+def _files(directory: Path, pattern: str) -> tuple[Path, ...]:
+    return tuple(sorted(p for p in directory.glob(pattern) if p.is_file())) if directory.is_dir() else ()
+
+
+class Log:
+    """One log directory, open for reading; :func:`open_log` makes it."""
+
+    def __init__(self, files: Files, connection: duckdb.DuckDBPyConnection) -> None:
+        self.files = files
+        self._connection = connection
+
+    def rows(self, query: str, **parameters: Any) -> list[Row]:
+        """The rows of the query ``reports/sql/<query>.sql`` with ``$name`` parameters, as column → value."""
+        return self.select(sql_text(query), parameters)
+
+    def one(self, query: str, **parameters: Any) -> Row:
+        """The single row of a query that always gives one."""
+        (row,) = self.rows(query, **parameters)
+        return row
+
+    def select(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Row]:
+        """The rows of SQL text; raises LogFormatError where a file of the log cannot be read."""
+        with self.guarded() as connection:
+            result = connection.execute(sql, parameters or {})
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    @contextmanager
+    def guarded(self, *, own_sql: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection, with DuckDB's errors turned into LogFormatError, one sentence.
+
+        Where the SQL is not ours (``own_sql`` false) only errors about files of the log are; the rest is the SQL's.
+        """
+        try:
+            yield self._connection
+        except duckdb.OutOfMemoryException as error:
+            raise LogFormatError(
+                f"The answer needs more than {MEMORY_LIMIT} of memory: narrow the period with --from and --to."
+            ) from error
+        except duckdb.Error as error:
+            damaged = _damaged(error)
+            if damaged is not None:
+                raise damaged from error
+            if not own_sql:
+                raise
+            raise LogFormatError(
+                f"The segments in {self.files.segments_root} are not what their schema says ({sentence(error)}):"
+                " run `crawl-audit verify`."
+            ) from error
+
+    def close(self) -> None:
+        """Close the connection; the log was never changed."""
+        self._connection.close()
+
+
+def sentence(error: duckdb.Error) -> str:
+    """The first paragraph of DuckDB's message on one line: what follows is a drawing of the place."""
+    return " ".join(str(error).split("\n\n")[0].split())
+
+
+def _damaged(error: duckdb.Error) -> LogFormatError | None:
+    """The sentence about a file of the log that cannot be read, or None where the error is about something else."""
+    found = _FILE_IN_MESSAGE.search(str(error))
+    if found is None or isinstance(error, duckdb.PermissionException):
+        return None
+    return LogFormatError(
+        f"The file {found.group(1)} is damaged or missing: restore it from a copy, and run `crawl-audit verify`."
+    )
+
+
+def sql_text(query: str) -> str:
+    """The text of ``reports/sql/<query>.sql``, as an auditor reads it."""
+    return (importlib.resources.files("reports") / "sql" / f"{query}.sql").read_text(encoding="utf-8")
+
+
+@contextmanager
+def open_log(path: str, *, seconds: float | None = None) -> Iterator[Log]:
+    """The log in directory ``path``; ``seconds`` bounds how long any one query may run.
+
+    Raises LogFormatError (NotALogError, NothingSealedError) in one sentence where it cannot be read.
+    """
+    files = look(path)
+    if not files.segments:
+        unread = " There are live records: `crawl-audit-proxy seal` publishes them." if files.live else ""
+        raise NothingSealedError(
+            f"The log directory {path} holds no sealed segment yet, so nothing can be read.{unread}"
+        )
+    log = Log(files, _locked_down(files.segments_root, seconds))
+    try:
+        _refuse_other_versions(log)
+        with log.guarded() as connection:
+            for statement in views.create_views(files.segments_root):
+                connection.execute(statement)
+        yield log
+    finally:
+        log.close()
+
+
+def _locked_down(segments_root: str, seconds: float | None) -> duckdb.DuckDBPyConnection:
+    """A fresh in-memory DuckDB that can read ``segments_root`` and nothing else, and cannot be told otherwise."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,  # a table name must never mean a variable of ours
+            "memory_limit": MEMORY_LIMIT,
+            "max_temp_directory_size": "0GB",
+            "max_execution_time": 0 if seconds is None else int(seconds * 1000),
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET parquet_metadata_cache = true")  # every view reads the footers of all its files
+    # The order matters: with external access off, allowed_directories can no longer be set.
+    connection.execute("SET allowed_directories = [$root]", {"root": segments_root + "/"})
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _refuse_other_versions(log: Log) -> None:
+    """Raise LogFormatError where a segment was written by a schema version this one does not know."""
+    for kind in schema.KINDS:
+        if not any((log.files.root / "segments").glob(f"*/*/{kind}.parquet")):
+            raise LogFormatError(
+                f"{log.files.segments_root} has no file {kind}.parquet anywhere, not even under schema/:"
+                " the copy of the log is incomplete."
+            )
+        found = log.select(f"SELECT DISTINCT v FROM {views.parquet(kind, log.files.segments_root)} ORDER BY v")  # noqa: S608 - quoted there
+        strange = [row["v"] for row in found if row["v"] != schema.VERSION]
+        if strange:
+            raise LogFormatError(
+                f"The log in {log.files.root} has {kind} records of schema version {strange[0]}, this crawl-audit"
+                f" reads version {schema.VERSION}: install the release that goes with the log."
+            )

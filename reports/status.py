@@ -1,0 +1,107 @@
+"""What is in a log directory: logs, runs, records, segments, and what cannot be read yet."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import crawl_audit
+from reports import render
+from reports.log import Files, Log
+from reports.period import iso, now
+
+_ROWS = (
+    "log",
+    "node",
+    "modes",
+    "started_at",
+    "stopped_at",
+    "stop_reason",
+    "records",
+    "first_seq",
+    "last_seq",
+    "last_at",
+    "seals",
+    "last_seal_at",
+)
+
+
+def status(files: Files, log: Log | None) -> dict[str, Any]:
+    """The state of the log directory ``files``; ``log`` is None where nothing is sealed yet."""
+    logs = [] if log is None else log.rows("logs")
+    kinds = [] if log is None else log.rows("kinds")
+    return {
+        "log_directory": str(files.root),
+        "generated_at": iso(now()),
+        "tool": {"name": "crawl-audit", "version": crawl_audit.__version__},
+        "logs": [{name: _plain(row[name]) for name in _ROWS} for row in logs],
+        "records": {row["kind"]: row["records"] for row in kinds},
+        "period": {
+            "from": iso(min((row["first_at"] for row in logs), default=None)),
+            "to": iso(max((row["last_at"] for row in logs), default=None)),
+        },
+        "last_seal_at": iso(max((row["last_seal_at"] for row in logs if row["last_seal_at"]), default=None)),
+        "segments": {"count": len(files.segments), "bytes": files.segment_bytes},
+        "live": _live(files, logs),
+        "quarantine": [path.name for path in files.quarantine],
+        "checkpoints": [_checkpoint(path) for path in files.checkpoints],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return iso(value) if hasattr(value, "isoformat") else value
+
+
+def _live(files: Files, logs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Live files by name; ``unread_seconds`` bounds how much time their records can span."""
+    seconds = None
+    if files.live:
+        last = max((row["last_at"] for row in logs), default=None)
+        born = min(_changed_at(path) for path in files.live)
+        seconds = int((now() - last).total_seconds()) if last is not None else int(time.time() - born)
+        seconds = max(0, seconds)
+    return {"files": [path.name for path in files.live], "unread_seconds": seconds}
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # the writer rotated between our looking and our asking
+        return time.time()
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Origin, size and root of a C2SP checkpoint as it stands there; checking it is `verify`'s work."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        return {"file": path.name, "origin": lines[0], "size": int(lines[1]), "root": lines[2]}
+    except (OSError, IndexError, ValueError):
+        return {"file": path.name, "origin": None, "size": None, "root": None}
+
+
+def document(answer: dict[str, Any]) -> render.Document:
+    """The state for people."""
+    facts: list[tuple[str, Any]] = [
+        ("Logs", len(answer["logs"])),
+        ("Period", f"{answer['period']['from'] or 'nothing'} to {answer['period']['to'] or 'nothing'}"),
+        ("Last seal", answer["last_seal_at"] or "none"),
+        ("Segments", f"{answer['segments']['count']} ({answer['segments']['bytes']:,} bytes)"),
+        ("Records", answer["records"] or "none sealed yet"),
+        ("Quarantine", answer["quarantine"] or "empty"),
+    ]
+    facts += [("Checkpoint", f"{c['file']}: size {c['size']}, root {c['root']}") for c in answer["checkpoints"]]
+    blocks: list[render.Block] = [render.Facts(tuple(facts))]
+    if answer["live"]["files"]:
+        blocks.append(
+            render.Paragraph(
+                f"Live: up to {answer['live']['unread_seconds']} s of records are not yet readable;"
+                " run `crawl-audit-proxy seal` to publish them."
+            )
+        )
+    sections = [render.Section(title="", blocks=tuple(blocks))]
+    if answer["logs"]:
+        table = render.table_of(answer["logs"], ("log", "modes", "started_at", "stopped_at", "records", "last_at"))
+        rows = tuple((*row[:3], row[3] or "not stopped", *row[4:]) for row in table.rows)
+        sections.append(render.Section(title="Runs", blocks=(render.Table(table.header, rows),)))
+    return render.Document(title=f"Log directory {answer['log_directory']}", sections=tuple(sections))
