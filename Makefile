@@ -1,0 +1,49 @@
+# Thin names over .ci/: every target sets up what it needs, from the lock, and only when the lock has changed.
+# ARGS are handed on: make run ARGS='--mode enforce --product-token ExampleBot', make pytest ARGS='tests/crawl_audit -x'
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check pytest smoke bench docs lock clean
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+
+help: ## show these lines
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+run: ## set up, make a CA where there is none, start the sidecar (ARGS='--mode enforce …')
+	@.ci/setup.sh proxy
+	@exec .ci/serve.sh $(ARGS)
+
+demo: ## set up, then a few local sites, a real crawl, the log and the reports, without network
+	@.ci/setup.sh demo
+	@exec $(BIN)/crawl-audit-proxy demo $(ARGS)
+
+test: check smoke pytest ## everything continuous integration checks
+
+check: ## formatting, lint, types
+	@.ci/setup.sh dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+pytest: ## the tests alone (ARGS='tests/crawl_audit -x')
+	@.ci/setup.sh dev
+	$(BIN)/python -m pytest --durations=10 --durations-min=1 $(ARGS)
+
+smoke: ## the readers in an empty environment without mitmproxy
+	@.ci/setup.sh dev
+	@.ci/auditor_smoke.sh
+
+bench: ## the sidecar beside plain mitmdump on the same origin server
+	@.ci/setup.sh dev
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: ## write the generated tables of docs/ anew
+	@.ci/setup.sh dev
+	$(BIN)/python docs/generate.py
+
+lock: ## write requirements/ anew from pyproject.toml
+	@.ci/lock.sh
+
+clean: ## remove environments and caches; logs stay
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,158 @@
+"""Writes the generated parts of the documents anew: what the code knows is not written down twice.
+
+A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.  ``make docs`` runs this;
+a test fails while a document differs from what this would write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from crawl_audit import schema, seal, views
+from crawl_audit.records import Action, Basis, Completion, Instant, Outcome
+
+DOCUMENTS = Path(__file__).resolve().parent
+_PART = re.compile(
+    r"(?P<start><!-- generated: (?P<name>[a-z_]+) -->\n).*?(?P<end><!-- end of (?P=name) -->)", re.DOTALL
+)
+_JSON_TYPES = {
+    "TIMESTAMP": "integer, µs",
+    "BIGINT": "integer",
+    "BOOLEAN": "boolean",
+    "VARCHAR": "string",
+    "BLOB": "string, base64 of zlib",
+    "VARCHAR[]": "list of strings",
+}
+_KIND_MEANINGS = {
+    "run": "the sidecar started or stopped",
+    "snapshot": "one robots.txt asked for: what came back, how long it holds",
+    "robots_body": "the octets of a robots.txt, once per log",
+    "decision": "one request, the verdict, and what was done; durable before it was done",
+    "completion": "how one forwarded request ended; at most one per decision",
+    "signal": "a usage preference or pacing wish, as found",
+    "tunnel": "a connection rather than a request",
+    "incident": "anything that makes the log less than complete",
+    "seal": "the Merkle root over the entries since the last seal",
+}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def view_tables() -> str:
+    """Every view with its columns."""
+    parts = []
+    for view in views.documentation():
+        rows = [(f"`{column.name}`", column.sql_type, column.meaning) for column in view.columns]
+        parts.append(f"### `{view.name}`\n\n{view.meaning[0].upper()}{view.meaning[1:]}.\n\n")
+        parts.append(table(("column", "type", "meaning"), rows) + "\n")
+    return "".join(parts)
+
+
+def entry_tables() -> str:
+    """Every kind of entry: name, JSON type, whether it may be null, and how the leaf treats it."""
+    parts = []
+    for kind in schema.KINDS:
+        rows = [
+            (
+                f"`{column.name}`",
+                _JSON_TYPES[column.sql_type] + (" or null" if column.nullable else ""),
+                "commitment" if column.sensitive else "left out" if column.bound else "as it is",
+            )
+            for column in schema.columns(kind)
+        ]
+        salt = "; its entries carry `salt`" if schema.has_salt(kind) else ""
+        parts.append(f"**`{kind}`**: {_KIND_MEANINGS[kind]}{salt}.\n\n")
+        parts.append(table(("field", "JSON", "in the leaf"), rows) + "\n")
+    return "".join(parts)
+
+
+def example() -> str:
+    """One completion and one small incident with their leaves, and the root over both."""
+    salt = bytes(range(16))
+    incident = schema.KINDS["incident"](
+        recorded_at=Instant(1_795_255_200_000_000),
+        incident="malformed_request",
+        exchange_id=None,
+        crawler="news",
+        client="192.0.2.7",
+        detail="The request has two Content-Length fields.",
+    )
+    completion = Completion(
+        recorded_at=Instant(1_795_255_200_250_000),
+        decision_seq=4,
+        outcome=Outcome.COMPLETED,
+        error=None,
+        status=200,
+        request_bytes=0,
+        response_bytes=5120,
+        content_type="text/html",
+        modality="text",
+        body_sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        duration_ms=250,
+        server_ip="192.0.2.80",
+        http_version="HTTP/1.1",
+        barrier=None,
+    )
+    first, second = schema.to_entry(completion), schema.to_entry(incident, salt)
+    leaves = [schema.leaf(schema.parse_entry(entry)) for entry in (first, second)]
+    commitment = schema.commitment(salt, "client", "192.0.2.7")
+    return (
+        "```\n"
+        f"entry of seq 5   {first}\n"
+        f"leaf of seq 5    {leaves[0].hex()}\n\n"
+        f"entry of seq 6   {second}\n"
+        f"its client_c     {commitment}\n"
+        f"leaf of seq 6    {leaves[1].hex()}\n\n"
+        f"root of 5 and 6  {seal.merkle_root(leaves).hex()}\n"
+        "```\n"
+    )
+
+
+def kinds() -> str:
+    """The kinds of record, for architecture.md."""
+    return table(("kind", "says"), [(f"`{kind}`", _KIND_MEANINGS[kind]) for kind in schema.KINDS])
+
+
+def words() -> str:
+    """The closed sets of words that readers see most, for the glossary."""
+    rows = [
+        ("action", ", ".join(f"`{word}`" for word in Action)),
+        ("basis", ", ".join(f"`{word}`" for word in Basis)),
+        ("outcome", ", ".join(f"`{word}`" for word in Outcome)),
+    ]
+    return table(("field", "values"), rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "entries": entry_tables,
+    "example": example,
+    "kinds": kinds,
+    "views": view_tables,
+    "words": words,
+}
+
+
+def rendered(text: str) -> str:
+    """A document with its generated parts as they should be."""
+    return _PART.sub(lambda match: f"{match['start']}\n{PARTS[match['name']]().strip()}\n\n{match['end']}", text)
+
+
+def main() -> None:
+    """Write every document that has changed."""
+    for path in sorted(DOCUMENTS.glob("*.md")):
+        old = path.read_text(encoding="utf-8")
+        new = rendered(old)
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+            print(f"{path.relative_to(DOCUMENTS.parent)} written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What an answer can rest on: gaps, holes, periods without a log, records that cannot be read yet."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crawl_audit import records
+from crawl_audit.records import Instant
+from reports import coverage, envelope, inquiry, matching
+from reports.disclaimers import TEXTS
+from reports.log import NothingSealedError, open_log
+from reports.period import Period, parse_period
+from tests import logs
+from tests.reports.command import crawl_audit
+
+DAY = 86_400
+
+
+def two_runs(root: Path) -> Path:
+    """Covered: the first hour after START, and an hour one day later; www.example.com was asked in the first."""
+    for number, (log, began) in enumerate((("n-1", 0), ("n-2", DAY))):
+        made = logs.LogBuilder(root, log)
+        made.add(logs.run("start", logs.after(began)))
+        if number == 0:
+            made.add(logs.decision("www.example.com", "/", logs.after(60)))
+        made.add(logs.run("stop", logs.after(began + 3600)))
+        made.publish()
+    return root
+
+
+def covered(root: Path, period: Period) -> dict[str, object]:
+    with open_log(str(root)) as log:
+        return coverage.coverage(log, period)
+
+
+def at(seconds: float) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=logs.after(seconds))
+    return moment.isoformat() + "Z"
+
+
+def test_time_between_two_runs_is_a_gap(root: Path) -> None:
+    answer = covered(two_runs(root), Period())
+    assert answer["gaps"] == [{"from": at(3600), "to": at(DAY)}]
+    assert answer["covered"] == "part"
+    assert answer["periods"] == [{"from": at(0), "to": at(3600)}, {"from": at(DAY), "to": at(DAY + 3600)}]
+
+
+def test_logs_that_run_at_once_leave_no_gap(root: Path) -> None:
+    for log, began in (("n-1", 0), ("n-2", 1800)):
+        made = logs.LogBuilder(root, log)
+        made.add(logs.run("start", logs.after(began)))
+        made.add(logs.run("stop", logs.after(began + 3600)))
+        made.publish()
+    answer = covered(root, Period())
+    assert (answer["covered"], answer["gaps"], len(answer["periods"])) == ("all", [], 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(60, 120, "all"), (-60, 120, "part"), (60, 7200, "part"), (7200, 9000, "none"), (-9000, -60, "none")],
+)
+def test_a_period_is_covered_whole_in_part_or_not(root: Path, start: int, end: int, expected: str) -> None:
+    assert covered(two_runs(root), parse_period(at(start), at(end)))["covered"] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end", "code", "result"),
+    [
+        ("www.example.com", None, None, 0, "requests_found"),
+        ("nobody.example", None, None, 1, "no_record_in_covered_log"),
+        ("www.example.com", at(120), at(180), 1, "no_record_in_covered_log"),
+        ("www.example.com", at(7200), at(9000), 3, "cannot_determine"),
+        ("nobody.example", "2020-01-01", "2020-01-31", 3, "cannot_determine"),
+    ],
+)
+def test_no_record_is_said_only_of_time_that_is_covered(
+    root: Path, asked: str, start: str | None, end: str | None, code: int, result: str
+) -> None:
+    period = [*(["--from", start] if start else []), *(["--to", end] if end else [])]
+    ran = crawl_audit("inquiry", two_runs(root), asked, *period, "--format", "json")
+    assert (ran.code, ran.json["result"]) == (code, result)
+    text = crawl_audit("inquiry", root, asked, *period)
+    assert text.code == code
+    assert TEXTS["D-COVER"] in text.out
+
+
+def test_a_hole_in_the_log_forbids_to_say_no_record(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    made.publish()
+    made.add(logs.decision("hidden.example"))
+    hole = made.publish()
+    made.add(logs.decision("shown.example", at=logs.after(9)))
+    made.publish()
+    shutil.rmtree(hole)
+    ran = crawl_audit("inquiry", root, "hidden.example", "--format", "json")
+    assert (ran.code, ran.json["result"], ran.json["coverage"]["missing_records"]) == (3, "cannot_determine", 2)
+    assert crawl_audit("inquiry", root, "shown.example").code == 0
+    assert "2 records are missing" in crawl_audit("inquiry", root, "shown.example").out
+
+
+def test_denied_only_is_good_and_says_so(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    denied = {"mode": records.Mode.ENFORCE, "action": records.Action.DENIED}
+    made.add(logs.decision("example.com", "/private", body=logs.ROBOTS, **denied))
+    made.publish()
+    ran = crawl_audit("inquiry", root, "example.com", "--format", "json")
+    assert (ran.code, ran.json["result"], ran.json["denied"]) == (0, "denied_only", 1)
+
+
+def test_dropped_records_incidents_and_tunnels_are_counted(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    seen = {"exchange_id": None, "crawler": None, "client": None}
+    for word in ("hook_error", "hook_error", "malformed_request"):
+        made.add(records.Incident(recorded_at=logs.after(1), incident=word, detail="One sentence.", **seen))  # type: ignore[arg-type]
+    for protocol, outcome in (("connect", "opened"), ("tls", "failed")):
+        where = {"host": "example.com", "port": 443, "detail": None}
+        made.add(
+            records.Tunnel(recorded_at=logs.after(1), protocol=protocol, outcome=outcome, **seen, **where)  # type: ignore[arg-type]
+        )
+    made.seal(dropped=4)
+    made.publish()
+    answer = covered(root, Period())
+    assert answer["incidents"] == {"hook_error": 2, "malformed_request": 1}
+    assert answer["tunnels"] == {"tls failed": 1}
+    assert answer["dropped_records"] == 4
+    lines = " ".join(coverage.summary(answer))
+    assert "4 records could not be written" in lines
+    assert "hook_error 2" in lines
+
+
+def test_a_log_that_never_stopped_covers_until_its_last_record(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    made.add(logs.decision("example.com", at=logs.after(100)))
+    made.publish(Instant(logs.after(130)))
+    assert covered(root, Period())["periods"] == [{"from": at(0), "to": at(130)}]
+
+
+def test_without_any_segment_nothing_can_be_told(root: Path) -> None:
+    logs.LogBuilder(root)
+    ran = crawl_audit("inquiry", root, "example.com", "--format", "json")
+    assert (ran.code, ran.json["result"], ran.json["coverage"]["covered"]) == (3, "cannot_determine", "none")
+    text = crawl_audit("inquiry", root, "example.com")
+    assert "no sealed segment" in text.out
+    subject = matching.parse_subject("example.com")
+    answer = inquiry.unanswerable(subject, Period(), NothingSealedError("No segment."))
+    with open_log(str(two_runs(root))) as log:
+        whole = inquiry.inquiry(log, subject, Period())
+        assert set(envelope.envelope(log, Period(), 0)) == set(envelope.empty(Period(), ""))
+    assert set(answer) == set(whole)
+    assert set(answer["coverage"]) - {"reason"} == set(whole["coverage"])
