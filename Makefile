@@ -35,7 +35,7 @@ smoke: ## the readers in an empty environment without mitmproxy
 
 bench: ## the sidecar beside plain mitmdump on the same origin server
 	@.ci/setup.sh dev
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python -m benchmarks.proxy $(ARGS)
 
 docs: ## write the generated tables of docs/ anew
 	@.ci/setup.sh dev

@@ -17,7 +17,8 @@ done
 
 started=$SECONDS
 echo "Setting up .venv from requirements/$level.txt with $("$python" --version) ..." >&2
-if [ "$python" != "$PWD/.venv/bin/python" ]; then
+base() { "$1" -c 'import sys; print(sys.base_prefix)' 2>/dev/null || true; }
+if [ "$(base .venv/bin/python)" != "$(base "$python")" ]; then
     rm -rf .venv
     "$python" -m venv .venv
 fi

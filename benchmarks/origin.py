@@ -36,7 +36,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 class _Certificates:
-    """A certificate for whichever loopback address a client came to: 127.x.y.z are thousands of sites without set-up."""
+    """A certificate for each loopback address a client came to: 127.x.y.z are thousands of sites without set-up."""
 
     def __init__(self, ca: trustme.CA) -> None:
         self._ca = ca

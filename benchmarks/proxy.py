@@ -115,7 +115,16 @@ def _sidecar(place: Path, mode: str, ca: Path) -> Contender:
     program = [sys.executable, "-m", "proxy_addon"]
     subprocess.run([*program, "ca", "--ca", authority], check=True, stdout=subprocess.DEVNULL)
     command = [*program, "run", "--config", config, "--log", place / f"log-{mode}", "--ca", authority, "--mode", mode]
-    command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--crawler", "bench", "--product-token", "BenchBot"]
+    command += [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--crawler",
+        "bench",
+        "--product-token",
+        "BenchBot",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
@@ -123,7 +132,9 @@ def _sidecar(place: Path, mode: str, ca: Path) -> Contender:
     return Contender(f"crawl-audit ({mode})", process, (host, int(port)))
 
 
-def _measure(contender: Contender, scenario: Scenario, ports: tuple[int, int], connections: int, seconds: float) -> None:
+def _measure(
+    contender: Contender, scenario: Scenario, ports: tuple[int, int], connections: int, seconds: float
+) -> None:
     pid, port = contender.process.pid, ports[1] if scenario.tls else ports[0]
     before = _cpu_s(pid)
     result = asyncio.run(load.run(scenario, contender.address, port, connections, seconds))
@@ -137,18 +148,31 @@ def _measure(contender: Contender, scenario: Scenario, ports: tuple[int, int], c
 
 
 def _table(contenders: list[Contender]) -> str:
-    lines = ["| scenario | proxy | requests/s (range) | × plain | p50 ms | p99 ms | CPU ms/request |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| scenario | proxy | requests/s (range) | × plain | p50 ms | p99 ms | CPU ms/request |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for scenario in SCENARIOS:
         base = statistics.median(contenders[0].rates[scenario.name])
         for contender in contenders:
             rates = contender.rates[scenario.name]
             middle = statistics.median(rates)
-            figures = (statistics.median(measured[scenario.name]) for measured in (contender.p50, contender.p99, contender.cpu_ms))
+            figures = (
+                statistics.median(measured[scenario.name])
+                for measured in (contender.p50, contender.p99, contender.cpu_ms)
+            )
             p50, p99, cpu = figures
             spread = f"{middle:.0f} ({min(rates):.0f}–{max(rates):.0f})"
-            lines.append(
-                f"| {scenario.name} | {contender.name} | {spread} | {middle / base:.2f} | {p50:.1f} | {p99:.1f} | {cpu:.2f} |"
+            cells = (
+                scenario.name,
+                contender.name,
+                spread,
+                f"{middle / base:.2f}",
+                f"{p50:.1f}",
+                f"{p99:.1f}",
+                f"{cpu:.2f}",
             )
+            lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
     lines += [f"- {c.name}: peak memory {c.peak_mib:.0f} MiB, failed requests {c.failures}" for c in contenders]
     return "\n".join(lines)
@@ -168,7 +192,11 @@ def main() -> None:
         ca.cert_pem.write_to_path(str(place / "ca.pem"))
         ca.private_key_pem.write_to_path(str(place / "ca.key"))
         with _origin(place / "ca.pem") as ports:
-            contenders += [_mitmdump(place), _sidecar(place, "audit", place / "ca.pem"), _sidecar(place, "enforce", place / "ca.pem")]
+            contenders += [
+                _mitmdump(place),
+                _sidecar(place, "audit", place / "ca.pem"),
+                _sidecar(place, "enforce", place / "ca.pem"),
+            ]
             for number in range(chosen.rounds):
                 for scenario in SCENARIOS:
                     for contender in contenders:

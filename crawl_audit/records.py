@@ -8,8 +8,8 @@ applicable, never zero.
 
 from __future__ import annotations
 
-from dataclasses import field
 from dataclasses import dataclass as _dataclass
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar, NewType, dataclass_transform
 
@@ -119,7 +119,9 @@ class Snapshot:
     scheme: str = column("`http` or `https` of the scope it governs (RFC 9309 2.3)")
     host: str = column("host of the scope")
     port: int = column("port of the scope")
-    source: SnapshotSource = column("`fetched` by the sidecar or `observed` when the crawler fetched it through the sidecar")
+    source: SnapshotSource = column(
+        "`fetched` by the sidecar or `observed` when the crawler fetched it through the sidecar"
+    )
     final_url: str = column("URL that gave the answer, after redirects")
     redirects: tuple[str, ...] = column("URLs redirected to, in order")
     status: int | None = column("HTTP status of the last answer; nothing when there was no answer")
@@ -154,7 +156,9 @@ class Decision:
     recorded_at: Instant = column("when the decision was made")
     exchange_id: str = column("UUIDv7 of the exchange, also in the denial sent to the crawler")
     crawler: str = column("configured id of the crawler")
-    product_token: str = column("RFC 9309 product token(s) the verdict is for, comma-separated; `*` where none is configured")
+    product_token: str = column(
+        "RFC 9309 product token(s) the verdict is for, comma-separated; `*` where none is configured"
+    )
     client: str | None = column("address of the crawler's connection", sensitive=True)
     user_agent: str | None = column("User-Agent as sent", sensitive=True)
     token_in_user_agent: bool = column("whether User-Agent contains a product token (RFC 9309 2.2.1 SHOULD)")

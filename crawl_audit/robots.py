@@ -144,13 +144,13 @@ class Rules:
         if _is_robots_txt(target):
             return _with_raw(_ROBOTS_TXT, raw)
         path = normal(octets)
-        judgement = self._judge_reading(0, path, raw)
+        judgement = self._judge_reading(0, octets, path, raw)
         if judgement.verdict is Verdict.ALLOWED and len(self._readings) > 1:
-            other = self._judge_reading(1, path, raw)
+            other = self._judge_reading(1, octets, path, raw)
             return other if other.verdict is Verdict.DISALLOWED else judgement
         return judgement
 
-    def _judge_reading(self, index: int, path: str, raw: bool | None) -> Judgement:
+    def _judge_reading(self, index: int, octets: bytes, path: str, raw: bool | None) -> Judgement:
         reading = self._readings[index]
         try:
             rule = reading.matcher.match(path)
@@ -158,7 +158,7 @@ class Rules:
             if (rule is None or rule.allow) and _ask_selected(reading, path) is False:
                 judgement = _with_raw(_error("Protego disallows on the same rules what our matcher allows."), raw)
                 return replace(judgement, divergent=True)
-            rule = reading.matcher.match_encoded_query(path, rule)
+            rule = reading.matcher.match_other_spellings(octets, path, rule)
         except TooMuchWorkError:
             return _with_raw(_error("Matching this path against these rules would take too long."), raw)
         except _PROTEGO_FAULTS as fault:

@@ -28,6 +28,11 @@ _UNSAFE = frozenset(b' "<>\\^`{|}')
 _SPECIAL = frozenset(b"*$")
 
 _ODD = re.compile(rb"%[0-9A-Fa-f]{2}|[^ -~]", re.DOTALL)
+# Half an escape at the end of a literal, or a character (raw or escaped) that no URL can hold raw.
+_WIDER_MEANT = re.compile(rb"%[0-9A-Fa-f]?\Z|[ \"<>\\^`{|}]|%(?:20|22|3[CcEe]|5[CcEe]|60|7[B-Db-d])")
+# The spellings in which such a rule is tried besides the normal form: decoded are all that a careless writer may mix
+# up, those of RFC 9309, and (google/robotstxt) none.
+_WIDER = (_UNRESERVED | _UNSAFE | _SPECIAL, _UNRESERVED, frozenset[int]())
 # Figure 4 of RFC 9309 percent-encodes these in a query; `=`, `&` and the other sub-delims stay.
 _QUERY_DELIMITER = re.compile(r"[:/?\[\]@]")
 _QUERY_VARIES = re.compile(r"\?.*(?:[:/?\[\]@]|%(?:3A|2F|3F|5B|5D|40))")
@@ -46,6 +51,7 @@ class Rule(NamedTuple):
     text: bytes  # as written
     segments: tuple[str, ...]  # literal octets in normal form, a `*` between each two
     anchored: bool  # the pattern ends in `$`
+    literals: tuple[bytes, ...] = ()  # the segments as written, where a disallow means more than its octets
 
     @property
     def rank(self) -> tuple[int, bool, int]:
@@ -99,6 +105,9 @@ class Matcher:
         self._head_lengths = sorted({len(head) for head in self._wild})
         self._variants = [variant for rule in rules if (variant := _query_variant(rule)) is not None]
         self._variant_octets = sum(rule.weight for rule in self._variants)
+        wider = [rule for rule in rules if rule.literals]
+        self._wider_octets = sum(rule.weight for rule in wider)
+        self._wider = [(decoded, [_respelled(rule, decoded) for rule in wider]) for decoded in _WIDER if wider]
 
     def match(self, path: str) -> Rule | None:
         """The rule that decides on ``path`` (in normal form, with query), or None; raises TooMuchWorkError."""
@@ -117,18 +126,18 @@ class Matcher:
                 best = _best_wild(candidates, path, length, best, sieve)
         return best
 
-    def match_encoded_query(self, path: str, best: Rule | None) -> Rule | None:
-        """``best``, or the heavier rule that matches ``path`` with the delimiters of its query percent-encoded.
+    def match_other_spellings(self, octets: bytes, path: str, best: Rule | None) -> Rule | None:
+        """``best``, or the rule that outranks it in one of the two spellings that the normal form does not cover.
 
-        Figure 4 of RFC 9309: `?u=https://a` and `?u=https%3A%2F%2Fa` are one path, in rules and in URLs.
-        Deviation: google/robotstxt tells them apart.
+        ``octets`` is the path as asked for, ``path`` its normal form.  Raises TooMuchWorkError.
         """
-        if not self._variants or "?" not in path:
-            return best
-        encoded = _encode_query(path)
-        if len(encoded) * self._variant_octets > WORK_MAX:
-            raise TooMuchWorkError
-        return _best_variant(self._variants, encoded, best)
+        if self._variants and "?" in path:
+            # Figure 4 of RFC 9309: `?u=https://a` and `?u=https%3A%2F%2Fa` are one path, in rules and in URLs.
+            # Deviation: google/robotstxt tells them apart.
+            best = _best_variant(self._variants, self._variant_octets, _encode_query(path), best)
+        for decoded, variants in self._wider:
+            best = _best_variant(variants, self._wider_octets, _spelled(octets, decoded), best)
+        return best
 
 
 class _Wild(NamedTuple):
@@ -183,7 +192,9 @@ class _Sieve:
         return True
 
 
-def _best_variant(variants: list[Rule], path: str, best: Rule | None) -> Rule | None:
+def _best_variant(variants: list[Rule], variant_octets: int, path: str, best: Rule | None) -> Rule | None:
+    if len(path) * variant_octets > WORK_MAX:
+        raise TooMuchWorkError
     for rule in variants:
         if best is not None and rule.rank >= best.rank:
             break
@@ -212,7 +223,26 @@ def _rule(record: Record, allow: bool, pattern: bytes) -> Rule:
     anchored = pattern.endswith(b"$")
     literals = (pattern[:-1] if anchored else pattern).split(b"*")
     weight = sum(_written_octets(literal) for literal in literals) + len(literals) - 1 + anchored
-    return Rule(weight, allow, record.line, record.text, tuple(map(normal, literals)), anchored)
+    # `Disallow: /*%2` means every escape that starts so, and the normal form has decoded some of those; `/a b` and
+    # `/a|b` mean `/a%20b` and `/a%7Cb`.  Neither RFC 9309 nor google/robotstxt goes so far, so it is for disallows.
+    wider = not allow and any(_WIDER_MEANT.search(literal) for literal in literals)
+    written = tuple(literals) if wider else ()
+    return Rule(weight, allow, record.line, record.text, tuple(map(normal, literals)), anchored, written)
+
+
+def _respelled(rule: Rule, decoded: frozenset[int]) -> Rule:
+    return rule._replace(segments=tuple(_spelled(literal, decoded) for literal in rule.literals))
+
+
+def _spelled(octets: bytes, decoded: frozenset[int]) -> str:
+    """Escapes of ``decoded`` octets decoded, all others kept in upper case, half an escape at the end too."""
+
+    def one(match: re.Match[bytes]) -> bytes:
+        octet = _octet_of(match.group())
+        return bytes((octet,)) if octet in decoded else b"%%%02X" % octet
+
+    text = _ODD.sub(one, octets).decode("ascii")
+    return text[:-1] + text[-1].upper() if text[-2:-1] == "%" else text
 
 
 def _query_variant(rule: Rule) -> Rule | None:
@@ -247,7 +277,7 @@ def _octet_of(found: bytes) -> int:
 
 def _normal_escape(match: re.Match[bytes]) -> bytes:
     octet = _octet_of(match.group())
-    decoded = octet in _UNRESERVED or octet in _UNSAFE or octet in _SPECIAL
+    decoded = octet in _UNRESERVED or octet in _SPECIAL
     return bytes((octet,)) if decoded else b"%%%02X" % octet
 
 

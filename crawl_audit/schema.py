@@ -112,9 +112,9 @@ def canonical(value: dict[str, Any]) -> str:
 
 def _encoded(column: Column, value: Any) -> Any:
     """``value`` of a record as it would stand in an entry; :func:`_check` says whether it may."""
-    if type(value) is bytes and column.sql_type == "BLOB":
-        if len(value) >= _BODY_BYTES_MAX:
-            raise RecordError(f"{column.name} is larger than any body that is kept")
+    if column.sql_type == "BLOB" and value is not None:
+        if type(value) is not bytes or len(value) >= _BODY_BYTES_MAX:
+            raise RecordError(f"{column.name} must be octets, fewer than {_BODY_BYTES_MAX}")
         return base64.b64encode(zlib.compress(value, 6)).decode("ascii")
     if type(value) is tuple:
         return list(value)

@@ -21,6 +21,11 @@ def sql_quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def exact_glob(path: str) -> str:
+    """A path as ``read_parquet`` matches nothing but itself: it takes every name for a glob."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in path)
+
+
 def typed_select(kind: str, log: str, source: str) -> str:
     """SELECT of exactly ``schema.stored_columns(kind)`` for the entries of ``kind`` in ``source``, in stored order.
 

@@ -105,7 +105,7 @@ def create_views(segments_root: str) -> list[str]:
     selects["exchange"] = _exchange()
     selects["violation"] = "SELECT * FROM exchange WHERE verdict = 'disallowed' AND action = 'forwarded'"
     site = ", ".join(f"{what} AS {name}" for name, _, what, _ in _SITE)
-    selects["site"] = f"SELECT {site} FROM exchange GROUP BY site"  # noqa: S608 - constants of this module
+    selects["site"] = f"SELECT {site} FROM exchange GROUP BY site"
     order = sorted(_MEANINGS, key=lambda name: name in ("exchange", "violation", "site"))  # what they read comes first
     return [f"CREATE OR REPLACE VIEW {name} AS {selects[name]}" for name in order]
 
@@ -113,15 +113,25 @@ def create_views(segments_root: str) -> list[str]:
 def stored_select(kind: str, segments_root: str) -> str:
     """SELECT of a kind exactly as stored, salt and schema version included: what verification reads."""
     names = ", ".join(name for name, _ in schema.stored_columns(kind))
-    return f"SELECT {names} FROM {parquet(kind, segments_root)}"  # noqa: S608 - quoted there
+    return f"SELECT {names} FROM {parquet(kind, segments_root)}"
 
 
 def parquet(kind: str, segments_root: str) -> str:
     """The table function that reads every segment's file of ``kind``."""
-    glob = f"{_glob_literal(segments_root)}/*/*/{kind}.parquet"
+    glob = f"{glob_literal(segments_root)}/*/*/{kind}.parquet"
     quoted = glob.replace("'", "''")
     # Directory names are ours to choose, but `a=b` must not turn into a column.
     return f"read_parquet('{quoted}', union_by_name = true, hive_partitioning = false)"
+
+
+def glob_literal(path: str) -> str:
+    """``path`` as a glob that matches nothing but itself: DuckDB's glob reads ``* ? [`` and a backslash."""
+    if not path.startswith("/"):
+        # A relative glob in a view resolves against whoever opens it, which is another directory tomorrow.
+        raise LogFormatError(f"The log directory must be given as an absolute path, not {path!r}.")
+    if "\\" in path or any(ord(character) < 0x20 for character in path):
+        raise LogFormatError(f"The log directory has a backslash or control character in its path {path!r}: rename it.")
+    return "".join(f"[{character}]" if character in "*?[" else character for character in path.rstrip("/"))
 
 
 def documentation() -> tuple[View, ...]:
@@ -146,21 +156,11 @@ def _columns(view: str) -> tuple[ViewColumn, ...]:
 def _select(kind: str, segments_root: str) -> str:
     derived = {"url": f"{_URL} AS url"}
     wanted = ", ".join(derived.get(column.name, column.name) for column in _columns(kind))
-    return f"SELECT {wanted} FROM {parquet(kind, segments_root)}"  # noqa: S608 - quoted there
+    return f"SELECT {wanted} FROM {parquet(kind, segments_root)}"
 
 
 def _exchange() -> str:
     ours = ", ".join(f"d.{column.name}" for column in _columns("decision"))
     theirs = ", ".join(f"c.{name}" for name in _JOINED)
     joined = "decision AS d LEFT JOIN completion AS c ON c.log = d.log AND c.decision_seq = d.seq"
-    return f"SELECT {ours}, c.recorded_at AS completed_at, {theirs} FROM {joined}"  # noqa: S608 - constants
-
-
-def _glob_literal(path: str) -> str:
-    """``path`` as a glob that matches nothing but itself: DuckDB's glob reads ``* ? [`` and a backslash."""
-    if not path.startswith("/"):
-        # A relative glob in a view resolves against whoever opens it, which is another directory tomorrow.
-        raise LogFormatError(f"The log directory must be given as an absolute path, not {path!r}.")
-    if "\\" in path or any(ord(character) < 0x20 for character in path):
-        raise LogFormatError(f"The log directory has a backslash or control character in its path {path!r}: rename it.")
-    return "".join(f"[{character}]" if character in "*?[" else character for character in path.rstrip("/"))
+    return f"SELECT {ours}, c.recorded_at AS completed_at, {theirs} FROM {joined}"

@@ -153,7 +153,7 @@ class AuditAddon:
     def _outcome_of(self, message: str, flow: http.HTTPFlow) -> Outcome:
         if self.recorder.draining:
             return Outcome.PROXY_SHUTDOWN
-        if "client disconnected" in message.lower():
+        if _client_left(message, flow):
             reached = flow.server_conn.timestamp_start is not None or flow.response is not None
             return Outcome.CLIENT_ABORT if reached else Outcome.NOT_SENT
         return Outcome.TIMEOUT if "timed out" in message or "timeout" in message.lower() else Outcome.UPSTREAM_ERROR
@@ -242,6 +242,12 @@ def _target_of(flow: http.HTTPFlow) -> Target:
         sni=flow.client_conn.sni,
         method=request.method,
     )
+
+
+def _client_left(message: str, flow: http.HTTPFlow) -> bool:
+    """Whether the crawler broke off; in the middle of its request mitmproxy says what it says of a site cut short."""
+    broke_off_request = flow.request.timestamp_end is None and not flow.client_conn.connected
+    return "client disconnected" in message.lower() or broke_off_request
 
 
 def _answered(flow: http.HTTPFlow) -> Answered:

@@ -84,7 +84,9 @@ def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer,
         log_function=lambda handler: None,
     )
     sockets = bind_sockets(port, address=host)
-    server = httpserver.HTTPServer(application, max_header_size=16 * 1024, max_body_size=1024, idle_connection_timeout=30)
+    server = httpserver.HTTPServer(
+        application, max_header_size=16 * 1024, max_body_size=1024, idle_connection_timeout=30
+    )
     server.add_sockets(sockets)
     bound_host, bound_port = sockets[0].getsockname()[:2]
     return server, f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"

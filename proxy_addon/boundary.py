@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from mitmproxy import http
+from mitmproxy.connection import Client
 
 from crawl_audit.errors import LogUnavailable
 from proxy_addon import denial, layers
@@ -43,16 +44,17 @@ def decides[A: HasRecorder](
         recorder, identifier = addon.recorder, new_exchange_id()
         try:
             answer = await hook(addon, flow, identifier)
+            if answer is not None:
+                give(flow, answer)
+        # The answer is given first: whatever fails after it, the request does not leave.
         except LogUnavailable as error:
+            give(flow, denial.unrecorded(error.reason, str(error), identifier))
             recorder.metrics.fail_closed.labels(reason=error.reason).inc()
-            answer = denial.unrecorded(error.reason, str(error), identifier)
         except Exception as error:
+            give(flow, denial.unrecorded("hook_error", "Deciding on the request failed.", identifier))
             logger.exception("A request was denied because deciding on it failed.")
             recorder.metrics.fail_closed.labels(reason="hook_error").inc()
-            recorder.incident("hook_error", f"{hook.__name__} failed: {error!r}", flow.client_conn, identifier)
-            answer = denial.unrecorded("hook_error", "Deciding on the request failed.", identifier)
-        if answer is not None:
-            give(flow, answer)
+            _record_failure(recorder, hook.__name__, error, flow.client_conn, identifier)
 
     return wrapped
 
@@ -67,9 +69,19 @@ def observes[A: HasRecorder](hook: Callable[[A, Any], Awaitable[None]]) -> Calla
         except Exception as error:
             logger.exception("Recording failed in a hook.")
             client = getattr(subject, "client_conn", None) or getattr(subject, "client", subject)
-            addon.recorder.incident("hook_error", f"{hook.__name__} failed: {error!r}", client)
+            _record_failure(addon.recorder, hook.__name__, error, client)
 
     return wrapped
+
+
+def _record_failure(
+    recorder: Recorder, hook: str, error: Exception, client: Client, identifier: str | None = None
+) -> None:
+    """Record that a hook failed; where even that fails, the process's own log has to do."""
+    try:
+        recorder.incident("hook_error", f"{hook} failed: {error!r}", client, identifier)
+    except Exception:
+        logger.exception("An incident could not be recorded.")
 
 
 def give(flow: http.HTTPFlow, answer: Answer) -> None:

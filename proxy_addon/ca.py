@@ -41,9 +41,14 @@ class Authority:
 
 def ensure(directory: Path, now: datetime.datetime) -> Authority:
     """The authority in ``directory``, made there if there is none; raises ConfigurationError with one sentence."""
-    if (directory / KEY_FILE).exists():
-        return load(directory, now)
     try:
+        if (directory / KEY_FILE).exists():
+            return load(directory, now)
+        if (directory / CERTIFICATE_FILE).exists():
+            raise ConfigurationError(
+                f"{directory} holds {CERTIFICATE_FILE} without its key {KEY_FILE}; "
+                "restore the key or move the certificate away."
+            )
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         key, certificate = _generate(now)
         pem = certificate.public_bytes(serialization.Encoding.PEM)
@@ -51,7 +56,8 @@ def ensure(directory: Path, now: datetime.datetime) -> Authority:
         _write(directory / CERTIFICATE_FILE, pem, 0o644)
     except OSError as error:
         raise ConfigurationError(
-            f"The certificate authority cannot be made in {directory}: {error.strerror}; name a writable directory with --ca."
+            f"The certificate authority cannot be made in {directory}: {error.strerror}; "
+            "name a writable directory with --ca."
         ) from error
     return load(directory, now)
 
@@ -59,34 +65,57 @@ def ensure(directory: Path, now: datetime.datetime) -> Authority:
 def load(directory: Path, now: datetime.datetime) -> Authority:
     """The authority in ``directory``; raises ConfigurationError where it is missing, unreadable or expired."""
     key_file = directory / KEY_FILE
-    if not key_file.is_file():
-        raise ConfigurationError(
-            f"There is no certificate authority in {directory}; make one with `crawl-audit-proxy ca --ca {directory}`."
-        )
     try:
         raw = key_file.read_bytes()
-        serialization.load_pem_private_key(raw, None)
+        key = serialization.load_pem_private_key(raw, None)
         certificate = x509.load_pem_x509_certificate(raw)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigurationError(
+            f"There is no certificate authority in {directory}; make one with `crawl-audit-proxy ca --ca {directory}`."
+        ) from error
     except OSError as error:
         raise ConfigurationError(f"The CA key {key_file} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"{key_file} does not hold a private key and certificate in PEM; restore it or move it away and make a new CA."
+            f"{key_file} does not hold a private key and certificate in PEM; "
+            "restore it or move it away and make a new CA."
         ) from error
+    if key.public_key() != certificate.public_key():
+        raise ConfigurationError(
+            f"The key in {key_file} belongs to another certificate than the one beside it; restore them."
+        )
     if certificate.not_valid_after_utc <= now:
-        raise ConfigurationError(f"The CA in {directory} expired; move it away and make a new one for the crawlers to trust.")
+        raise ConfigurationError(
+            f"The CA in {directory} expired; move it away and make a new one for the crawlers to trust."
+        )
+    return Authority(
+        directory=directory,
+        certificate=_shown(directory, certificate),
+        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _shown(directory: Path, certificate: x509.Certificate) -> Path:
+    """The file that clients are told to trust: certain to be the certificate that signs."""
     shown = directory / CERTIFICATE_FILE
     if not shown.is_file():
         try:
             _write(shown, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         except OSError:
-            shown = key_file.with_name(KEY_FILE)  # a mounted, read-only secret: the key file carries the certificate too
-    return Authority(
-        directory=directory,
-        certificate=shown,
-        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
-        not_after=certificate.not_valid_after_utc,
-    )
+            return directory / KEY_FILE  # a mounted, read-only secret: the key file carries the certificate too
+        return shown
+    try:
+        same = x509.load_pem_x509_certificate(shown.read_bytes()) == certificate
+    except OSError as error:
+        raise ConfigurationError(f"The CA certificate {shown} cannot be read: {error.strerror}.") from error
+    except ValueError:
+        same = False
+    if not same:
+        raise ConfigurationError(
+            f"{shown} is not the certificate of the CA key beside it; move it away, it will be made again."
+        )
+    return shown
 
 
 def _generate(now: datetime.datetime) -> tuple[bytes, x509.Certificate]:
@@ -118,9 +147,7 @@ def _generate(now: datetime.datetime) -> tuple[bytes, x509.Certificate]:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return pem, certificate
 
 

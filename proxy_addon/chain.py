@@ -19,11 +19,9 @@ class Chain:
     def __init__(self, log: str, *, next_seq: int = 0, last_seal: dict[str, Any] | None = None) -> None:
         self.log = log
         self.next_seq = next_seq
-        self.decisions = last_seal["decisions"] if last_seal else 0
-        self.forwarded = last_seal["forwarded"] if last_seal else 0
-        self.completions = last_seal["completions"] if last_seal else 0
-        self.dropped = last_seal["dropped"] if last_seal else 0
-        self.seal_index = last_seal["seal_index"] + 1 if last_seal else 0
+        self.seal_index = self.decisions = self.forwarded = self.completions = self.dropped = 0
+        if last_seal is not None:
+            self._continue_from(last_seal)
         self._leaves: list[bytes] = []
         self._tree = Frontier()
 
@@ -45,7 +43,7 @@ class Chain:
         if kind == "seal":
             self._leaves.clear()
             self._tree.append(leaf)
-            self.seal_index += 1
+            self._continue_from(entry)
             return
         self._leaves.append(leaf)
         if kind == "decision":
@@ -53,6 +51,12 @@ class Chain:
             self.forwarded += entry["action"] == Action.FORWARDED
         elif kind == "completion":
             self.completions += 1
+
+    def _continue_from(self, seal: dict[str, Any]) -> None:
+        """A seal states the counters as of itself; where records before it cannot be read, it is all there is."""
+        self.seal_index = seal["seal_index"] + 1
+        self.decisions, self.forwarded = seal["decisions"], seal["forwarded"]
+        self.completions, self.dropped = seal["completions"], seal["dropped"]
 
     def seal(self, reason: str, *, now: Instant, monotonic_ms: int, settings_sha256: str) -> Seal:
         """The seal over everything since the last one, to be appended as the very next entry."""

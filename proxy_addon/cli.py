@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -26,7 +27,9 @@ app = typer.Typer(
 )
 
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
-CaDirectory = Annotated[Path | None, typer.Option("--ca", help="Directory of the CA.  [default: audit-ca]", metavar="DIR")]
+CaDirectory = Annotated[
+    Path | None, typer.Option("--ca", help="Directory of the CA.  [default: audit-ca]", metavar="DIR")
+]
 
 
 def run_cli() -> None:
@@ -49,18 +52,28 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
 
-@app.command(epilog="Example: crawl-audit-proxy run --log audit-log --crawler news --product-token ExampleBot --mode enforce")
+@app.command(
+    epilog="Example: crawl-audit-proxy run --log audit-log --crawler news --product-token ExampleBot --mode enforce"
+)
 def run(
     config: Config = None,
     log: Annotated[Path | None, typer.Option(help="Log directory.  [default: audit-log]", metavar="DIR")] = None,
-    listen: Annotated[str | None, typer.Option(help="Proxy address.  [default: 127.0.0.1:8080]", metavar="HOST:PORT")] = None,
-    admin: Annotated[str | None, typer.Option(help="Admin address.  [default: 127.0.0.1:8081]", metavar="HOST:PORT")] = None,
-    mode: Annotated[str | None, typer.Option(help="audit: record; enforce: also deny.  [default: audit]", metavar="MODE")] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="Proxy address.  [default: 127.0.0.1:8080]", metavar="HOST:PORT")
+    ] = None,
+    admin: Annotated[
+        str | None, typer.Option(help="Admin address.  [default: 127.0.0.1:8081]", metavar="HOST:PORT")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="audit: record; enforce: also deny.  [default: audit]", metavar="MODE")
+    ] = None,
     crawler: Annotated[str | None, typer.Option(help="Id of the only crawler.", metavar="ID")] = None,
     product_token: Annotated[
         list[str] | None, typer.Option(help="Its RFC 9309 product token; may be repeated.", metavar="TOKEN")
@@ -87,7 +100,9 @@ def check_config(file: Annotated[Path, typer.Argument(help="TOML file with setti
     typer.echo(json.dumps(chosen.public(), indent=2, ensure_ascii=False))
 
 
-@app.command("ca", epilog="Example: curl --cacert $(crawl-audit-proxy ca) -x http://127.0.0.1:8080 https://example.com/")
+@app.command(
+    "ca", epilog="Example: curl --cacert $(crawl-audit-proxy ca) -x http://127.0.0.1:8080 https://example.com/"
+)
 def make_ca(config: Config = None, ca_directory: CaDirectory = None) -> None:
     """Make the certificate authority where there is none, and print the file that clients have to trust."""
     chosen = settings.load(config, _given(ca=ca_directory))
@@ -98,7 +113,9 @@ def make_ca(config: Config = None, ca_directory: CaDirectory = None) -> None:
 @app.command(epilog="Example: crawl-audit-proxy seal && crawl-audit status audit-log")
 def seal(
     config: Config = None,
-    admin: Annotated[str | None, typer.Option(help="Admin address.  [default: 127.0.0.1:8081]", metavar="HOST:PORT")] = None,
+    admin: Annotated[
+        str | None, typer.Option(help="Admin address.  [default: 127.0.0.1:8081]", metavar="HOST:PORT")
+    ] = None,
 ) -> None:
     """Seal what a running sidecar has recorded and publish it for readers; returns when it can be read."""
     address = settings.load(config, _given(admin=admin)).admin
@@ -111,7 +128,24 @@ def seal(
         detail = json.loads(error.read() or b"{}").get("error", error.reason)
         raise CrawlAuditError(f"The sidecar at {address} could not seal: {detail}") from error
     except OSError as error:
-        raise CrawlAuditError(f"No sidecar answers at {address} ({error}); name its admin address with --admin.") from error
+        raise CrawlAuditError(
+            f"No sidecar answers at {address} ({error}); name its admin address with --admin."
+        ) from error
+
+
+@app.command(epilog="Example: crawl-audit-proxy demo --log demo-log")
+def demo(
+    log: Annotated[
+        Path | None, typer.Option(help="New log directory.  [default: demo-log, demo-log-2, …]", metavar="DIR")
+    ] = None,
+    crawler: Annotated[
+        str | None, typer.Option(help="wget, scrapy or plain.  [default: the first that is installed]", metavar="NAME")
+    ] = None,
+) -> None:
+    """Show the whole story without network: local sites, a real crawl, what was denied and why, the reports."""
+    from proxy_addon.demo import run as tell
+
+    tell(log, crawler, sys.stdout)
 
 
 def _given(**values: Any) -> dict[str, Any]:

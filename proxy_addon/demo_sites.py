@@ -6,6 +6,7 @@ the sidecar.  Each site has an address of its own (127.0.0.2 and up), because a 
 
 from __future__ import annotations
 
+import socketserver
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -201,6 +202,11 @@ class _Server(ThreadingHTTPServer):
         self.site = Site(plan=plan, host=host, port=self.server_port, access_log=[])
         self.answers: dict[str, Answer] = {}
 
+    def server_bind(self) -> None:
+        """Without the base class's look-up of the address's name, which can wait for a DNS server out of reach."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
@@ -219,7 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:  # noqa: ARG002 the base class's signature
         """Called for every answer, also those to methods and requests this server does not understand."""

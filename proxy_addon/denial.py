@@ -101,7 +101,7 @@ def unknown_crawler(exchange_id: str | None) -> Answer:
         {
             "type": "urn:crawl-audit:problem:unknown-crawler",
             "title": "Unknown crawler",
-            "detail": "Present the token of a configured crawler as the password of Proxy-Authorization: Basic, or as Bearer.",
+            "detail": "Present a configured crawler's token as the password of Basic Proxy-Authorization, or as Bearer.",
             "exchange_id": exchange_id,
         },
         (("Proxy-Authenticate", 'Basic realm="crawl-audit"'),),

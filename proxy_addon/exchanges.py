@@ -26,7 +26,7 @@ _BARRIER_STATUS = {401, 402, 403, 407, 429, 451}
 class BodyMeter:
     """Counts and digests a body as it streams through; keeps the first octets where somebody needs them."""
 
-    __slots__ = ("_digest", "_kept", "_keep_bytes", "size")
+    __slots__ = ("_digest", "_keep_bytes", "_kept", "size")
 
     def __init__(self, *, digest: bool, keep_bytes: int = 0) -> None:
         self.size = 0

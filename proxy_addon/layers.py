@@ -40,17 +40,23 @@ class _GuardedHttp1Server(http.Http1Server):
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """mitmproxy's own reading of a request head, with what it only logs made known."""
         if isinstance(event, events.DataReceived) and len(self.buf) > HEAD_BYTES_MAX:
-            self.report(self.conn, f"The request head is longer than {HEAD_BYTES_MAX} octets.")
-            yield commands.SendData(self.conn, b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n")
+            self.report(self.context.client, f"The request head is longer than {HEAD_BYTES_MAX} octets.")
+            yield commands.SendData(
+                self.conn, b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
+            )
             yield commands.CloseConnection(self.conn)
             self.state = self.done
             return
         for command in _as_iterator(super().read_headers(event)):
             if isinstance(command, commands.Log) and self.request is None:
-                self.report(self.conn, f"The request could not be read: {command.message}")
+                self.report(self.context.client, f"The request could not be read: {_reason(command.message)}.")
             yield command
 
-    # `state` starts out as the bound method of the parent's __init__; it is the override by normal lookup.
+    def send(self, event: http.HttpEvent) -> layer.CommandGenerator[None]:
+        """mitmproxy's own answer, made known where it answers a request without a host, which no hook sees."""
+        if isinstance(event, http.ResponseProtocolError) and event.code is http.ErrorCode.DESTINATION_UNKNOWN:
+            self.report(self.context.client, "The request does not say which host it is for.")
+        yield from super().send(event)
 
 
 class _DiscardingHttpStream(http.HttpStream):
@@ -59,6 +65,12 @@ class _DiscardingHttpStream(http.HttpStream):
         if isinstance(event, RequestData) and self.flow.metadata.get(DENIED):
             event.data = b""
         yield from super().state_consume_request_body(event)
+
+
+def _reason(message: str) -> str:
+    """What mitmproxy found wrong, without what it quotes: the client's address, and octets that may be credentials."""
+    known = ("Client closed connection", "Bad HTTP request line", "Invalid header line", "Invalid headers")
+    return next((reason for reason in known if reason in message), "Not HTTP/1")
 
 
 def _as_iterator(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:

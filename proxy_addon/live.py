@@ -7,7 +7,7 @@ costs the writer milliseconds (measured: detaching 147 MB of WAL takes 1-6 ms, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,11 @@ import duckdb
 from crawl_audit.segment_sql import sql_quote
 from proxy_addon.log_directory import fsync_path
 
-# Rows not yet in the file live in memory up to this, then in the spill directory.
-_MEMORY_MIB = 128
+# Rows not yet in the file stay in memory.  Long ones cannot be spilled: at DuckDB's memory limit commits fail, and so
+# does moving the WAL into the file.  So the limit is what the file may come to, several times over (measured: 1.0 to
+# 2.1 times the WAL), and rotation by size is what bounds memory.
+_MEMORY_BASE_MIB = 256
+_MEMORY_PER_WAL = 3
 _SETTINGS = (
     "SET checkpoint_threshold = '1TB'",  # moving the WAL into the file is left to whoever converts it
     "SET auto_checkpoint_skip_wal_threshold = 1099511627776",  # a large batch goes through the WAL like any other
@@ -54,17 +57,19 @@ class LiveFile:
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self.path = path
         self._connection = connection
-        self._wal = path.with_name(path.name + ".wal")
         self._name_durable = False
 
     @classmethod
-    def create(cls, path: Path, spill: Path) -> Self:
-        """Make an empty live file that, after a crash at any moment, either is not there or can be opened."""
+    def create(cls, path: Path, spill: Path, wal_bytes_max: int = 256 * 2**20) -> Self:
+        """Make an empty live file that, after a crash at any moment, either is not there or can be opened.
+
+        ``wal_bytes_max``: size at which it will be rotated.
+        """
         # DuckDB killed during its first writes leaves a file it refuses to open; hence made beside and renamed.
         made = path.with_name(path.name + ".new")
         made.unlink(missing_ok=True)
         with ExitStack() as undo:
-            connection = undo.enter_context(_connect(spill))
+            connection = undo.enter_context(_connect(spill, wal_bytes_max))
             connection.execute(f"ATTACH {sql_quote(str(made))} AS live")
             connection.execute("CREATE TABLE live.entry (seq BIGINT, body VARCHAR)")
             connection.execute("CHECKPOINT live")
@@ -80,7 +85,7 @@ class LiveFile:
     def open(cls, path: Path, spill: Path) -> Self:
         """Open an existing live file, replaying its WAL; raises duckdb.Error where that cannot be done."""
         with ExitStack() as undo:
-            connection = undo.enter_context(_connect(spill))
+            connection = undo.enter_context(_connect(spill, max(_wal_bytes(path), 256 * 2**20)))
             connection.execute(f"ATTACH {sql_quote(str(path))} AS live")
             connection.execute("SELECT seq, body FROM live.entry LIMIT 1").fetchall()
             undo.pop_all()
@@ -113,10 +118,11 @@ class LiveFile:
         ]
         return Extent(rows=rows, first=first, last=last)
 
-    def entries(self, first_seq: int = 0) -> list[str]:
-        """The entry texts from ``first_seq`` on, in order."""
-        found = self._connection.execute("SELECT body FROM live.entry WHERE seq >= ? ORDER BY seq", [first_seq])
-        return [row[0] for row in found.fetchall()]
+    def entries(self) -> Iterator[str]:
+        """The entry texts in order, a few at a time."""
+        found = self._connection.execute("SELECT body FROM live.entry ORDER BY seq")
+        while rows := found.fetchmany(2000):
+            yield from (row[0] for row in rows)
 
     def flush(self) -> None:
         """Move everything from the WAL into the file, durably.
@@ -130,10 +136,7 @@ class LiveFile:
 
     def wal_bytes(self) -> int:
         """Size of the WAL, which is nearly all there is of a live file."""
-        try:
-            return self._wal.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _wal_bytes(self.path)
 
     def close(self) -> None:
         """Let go of the file, leaving WAL and all to whoever converts it."""
@@ -149,13 +152,20 @@ def remove(path: Path) -> None:
     fsync_path(path.parent)
 
 
-def _connect(spill: Path) -> duckdb.DuckDBPyConnection:
+def _wal_bytes(path: Path) -> int:
+    try:
+        return path.with_name(path.name + ".wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _connect(spill: Path, wal_bytes_max: int) -> duckdb.DuckDBPyConnection:
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = duckdb.connect(
         ":memory:",
         config={
             "threads": 1,
-            "memory_limit": f"{_MEMORY_MIB}MiB",
+            "memory_limit": f"{_MEMORY_BASE_MIB + _MEMORY_PER_WAL * wal_bytes_max // 2**20}MiB",
             "temp_directory": str(spill),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

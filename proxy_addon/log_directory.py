@@ -100,6 +100,8 @@ class LogDirectory:
 
         Raises ConfigurationError with one sentence where the directory cannot be used or another process writes it.
         """
+        if "?" in str(self.path):  # DuckDB takes what follows for a URL's query and puts the WAL elsewhere
+            raise ConfigurationError(f"The log directory has a question mark in its path {self.path}: rename it.")
         with _sentences(f"The log directory {self.path} cannot be used"):
             for private in (self.live, self.tmp, self.quarantine):
                 private.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -68,7 +68,8 @@ def check_free(name: str, address: str) -> None:
             probe.bind(where)
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot listen on {address} ({name}): {error.strerror or error}; stop what uses it or give another with --{name}."
+            f"Cannot listen on {address} ({name}): {error.strerror or error}; stop what uses it"
+            f" or give another address with --{name}."
         ) from error
 
 

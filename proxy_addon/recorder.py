@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mitmproxy.connection import Client
 
@@ -40,8 +40,12 @@ def new_exchange_id() -> str:
 
 
 def address_of(client: Client) -> str | None:
-    """The crawler's end of a connection, host:port."""
-    return f"{client.peername[0]}:{client.peername[1]}" if client.peername else None
+    """The crawler's end of a connection, host:port, with brackets around an IPv6 address."""
+    peername: Any = client.peername  # mitmproxy's type denies it, but a socket that is gone at once has none
+    if peername is None:
+        return None
+    host, port = peername[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Recorder:

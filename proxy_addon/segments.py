@@ -24,7 +24,7 @@ import duckdb
 from crawl_audit import schema
 from crawl_audit.errors import CrawlAuditError, LogFormatError
 from crawl_audit.seal import merkle_root
-from crawl_audit.segment_sql import entry_select, sql_quote, typed_select
+from crawl_audit.segment_sql import entry_select, exact_glob, sql_quote, typed_select
 from proxy_addon.log_directory import LogDirectory, fsync_path
 
 _ROWS_AT_ONCE = 2000
@@ -141,7 +141,7 @@ def _compare(connection: duckdb.DuckDBPyConnection, made: Path, log: str, conten
     for file in sorted(made.iterdir()):
         kind = file.stem
         names = [name for name, _ in schema.stored_columns(kind)]
-        for values in _rows(connection, entry_select(kind, f"read_parquet({sql_quote(str(file))})")):
+        for values in _rows(connection, entry_select(kind, f"read_parquet({sql_quote(exact_glob(str(file)))})")):
             row = dict(zip(names, values, strict=True))
             if row["log"] != log or wanted.pop(row["seq"], None) != schema.leaf(schema.from_row(kind, row)):
                 raise LogFormatError(f"Record {row['seq']} of {made} does not read back as it was written.")

@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.identity import ANY_CRAWLER, Crawler
@@ -43,7 +49,9 @@ class CrawlerSettings(_Section):
     """One crawler that may use the sidecar."""
 
     id: Identifier = Field(description="name of the crawler in the log and the reports")
-    product_tokens: tuple[str, ...] = Field(min_length=1, description="RFC 9309 product tokens, the most specific first")
+    product_tokens: tuple[str, ...] = Field(
+        min_length=1, description="RFC 9309 product tokens, the most specific first"
+    )
     user_agent: str | None = Field(None, description="User-Agent it is expected to send; also used to fetch robots.txt")
     purpose: str | None = Field(None, description="declared purpose: training, search, user_fetch, research, other")
     contact: str | None = Field(None, description="where a site's owner can write to")
@@ -95,7 +103,10 @@ class CrawlerSettings(_Section):
 class RobotsSettings(_Section):
     """How robots.txt is fetched and how long it holds."""
 
-    ttl_s: Seconds = Field(3600, le=86_400, description="how long a copy holds without Cache-Control (at most 24 h)")
+    # RFC 9309 2.4: not longer than 24 hours.
+    ttl_s: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        3600, description="how long a copy holds without Cache-Control (at most 24 h)"
+    )
     fetch_timeout_s: Seconds = Field(10, description="deadline of one fetch with all its redirects")
     unreachable_ttl_s: Seconds = Field(60, description="how long an unreachable robots.txt is not asked again")
     treat_429_as_unreachable: bool = Field(True, description="429 means disallow, which is stricter than RFC 9309")
@@ -152,7 +163,8 @@ class Settings(BaseSettings):
             raise ValueError("crawlers: each crawler needs an id of its own")
         if len(ids) > 1 and any(not (c.token_file or c.token_sha256) for c in self.crawlers):
             raise ValueError(
-                "crawlers: with more than one crawler each needs token_file or token_sha256, so that the log can tell them apart"
+                "crawlers: with more than one crawler each needs token_file or token_sha256, "
+                "so that the log can tell them apart"
             )
         return self
 
@@ -251,4 +263,6 @@ def load(config: Path | None, overrides: Mapping[str, Any] | None = None) -> Set
     except ValidationError as error:
         source = f"The configuration ({config})" if config else "The configuration"
         raise ConfigurationError(_sentence(error, source)) from error
+    except SettingsError as error:  # a variable for a whole section or list that is not JSON
+        raise ConfigurationError(f"The environment ({ENV_PREFIX}…): {error}; give it as JSON.") from error
     return Settings.model_construct(**{name: getattr(values, name) for name in Settings.model_fields})

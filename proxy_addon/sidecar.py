@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from mitmproxy.options import Options
 
 from crawl_audit import __version__
-from crawl_audit.errors import ConfigurationError, LogUnavailable
+from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogUnavailable
 from crawl_audit.identity import ANY_CRAWLER, Crawler
 from crawl_audit.records import Record, Run
 from proxy_addon import admin, ca, preflight, recovery, trust
@@ -97,7 +97,7 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         recovered = await asyncio.to_thread(recovery.recover, self._directory)
-        writer = await self._open_log()
+        writer = await self._open_log(recovered)
         try:
             await self._record_start(writer, recovered)
             await self._serve(writer)
@@ -158,7 +158,7 @@ class Sidecar:
             await asyncio.sleep(0.02)
         await master.close_connections(_HOOKS_S)
 
-    async def _open_log(self) -> Writer:
+    async def _open_log(self, recovered: recovery.Recovered) -> Writer:
         log = self._settings.logging
         return await Writer.open(
             self._directory,
@@ -172,6 +172,7 @@ class Sidecar:
             commit_timeout_s=log.commit_timeout_s,
             reserve_bytes=log.reserve_mib * 1024 * 1024,
             on_checkpoint=self._say_checkpoint,
+            unsigned=recovered.chains,
         )
 
     def _settings_sha256(self) -> str:
@@ -250,7 +251,7 @@ class Sidecar:
         )
 
     def _say_checkpoint(self, note: str) -> None:
-        """A copy of each signed head for whoever collects standard output: a second custodian (docs/architecture.md)."""
+        """A copy of each signed head for whoever collects standard output: a second custodian."""
         if not self._out.isatty():
             self._say({"checkpoint": note})
 
@@ -264,12 +265,12 @@ def _not_ready(recorder: Recorder, writer: Writer) -> str | None:
     return None if writer.available else f"the log cannot be written: {writer.fault}"
 
 
-async def _first[T](wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T | None:
-    """The result of ``wanted``, unless mitmproxy ends before it: then its exception, or None."""
+async def _first[T](wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T:
+    """The result of ``wanted``; should mitmproxy end before it, its exception, or CrawlAuditError where it has none."""
     task = asyncio.ensure_future(wanted)
     await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         return task.result()
     task.cancel()
     running.result()
-    return None
+    raise CrawlAuditError("mitmproxy stopped by itself; the log is sealed, start the sidecar again.")

@@ -56,4 +56,4 @@ def _row(body: bytes, tokens: list[str], url: str) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     why = row["basis"] if row["rule"] is None else f"line {row['rule_line']}: {row['rule']}"
-    return render.visible(f"{row['verdict']}\t{row['url']}\t{why}")
+    return "\t".join(render.visible(part) for part in (row["verdict"], row["url"], why))

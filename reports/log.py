@@ -193,7 +193,9 @@ def _locked_down(segments_root: str, seconds: float | None) -> duckdb.DuckDBPyCo
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET parquet_metadata_cache = true")  # every view reads the footers of all its files
     # The order matters: with external access off, allowed_directories can no longer be set.
-    connection.execute("SET allowed_directories = [$root]", {"root": segments_root + "/"})
+    # A glob is compared as it is written, so a path with `[` or `*` in it is named in both spellings.
+    allowed = {"plain": segments_root + "/", "glob": views.glob_literal(segments_root) + "/"}
+    connection.execute("SET allowed_directories = [$plain, $glob]", allowed)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

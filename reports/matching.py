@@ -12,6 +12,7 @@ from reports.log import Log
 from reports.period import Period, UsageError
 
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -45,7 +46,7 @@ def parse_subject(text: str) -> Subject:
     """
     typed = text.strip()
     try:
-        if not typed.isprintable():  # urlsplit would silently leave such characters out
+        if _CONTROL.search(typed):  # urlsplit would silently leave such characters out
             raise ValueError("control characters")
         if "://" not in typed and "/" not in typed:
             return _of_authority(typed, text)

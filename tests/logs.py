@@ -94,7 +94,7 @@ def write_segment(directory: Path, log: str, numbered: list[tuple[int, Record]])
     """Write the Parquet files of one segment: only of the kinds there are."""
     with duckdb.connect() as connection:
         for kind in schema.KINDS:
-            ours = [(seq, record) for seq, record in numbered if record.KIND == kind]
+            ours = [(seq, record) for seq, record in numbered if kind == record.KIND]
             if not ours:
                 continue
             connection.execute(f"CREATE OR REPLACE TABLE entries (seq BIGINT, body VARCHAR, {OCTETS} BLOB)")

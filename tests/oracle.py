@@ -12,7 +12,7 @@ UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 def allowed(robots: str, token: str, path: str) -> bool:
     """Whether ``path`` may be fetched by the crawler ``token`` (RFC 9309 2.2); grammar-conforming files only."""
-    if path.split("?")[0] == "/robots.txt":
+    if path.partition("?")[0] == "/robots.txt":
         return True
     groups = parse(robots)
     governing = [rules for agents, rules in groups if token.lower() in agents]

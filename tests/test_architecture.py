@@ -70,11 +70,12 @@ NEVER = {
 BOUNDARY = "proxy_addon/boundary.py"
 """The wrapper of every hook: the one place where any exception is caught, because mitmproxy would forward."""
 
-# Modules without a test file of their name, each with the reason.
-TESTED_ELSEWHERE = {
-    "crawl_audit/errors.py": "classes without logic",
-    "proxy_addon/__main__.py": "the packaging and end-to-end tests run it as a program",
-    "reports/__main__.py": "the packaging tests run it as a program",
+# Modules without a test file of their name: module -> (the test file that covers it, or None, and the reason).
+TESTED_ELSEWHERE: dict[str, tuple[str | None, str]] = {
+    "crawl_audit/robots_lines.py": ("tests/crawl_audit/test_robots.py", "the first half of robots.py's work"),
+    "crawl_audit/robots_paths.py": ("tests/crawl_audit/test_robots.py", "the second half of robots.py's work"),
+    "proxy_addon/__main__.py": ("tests/test_packaging.py", "run there as a program"),
+    "reports/__main__.py": ("tests/test_packaging.py", "run there as a program"),
 }
 
 
@@ -143,7 +144,8 @@ def test_the_import_rules_can_fail(module: str, source: str) -> None:
 
 
 def test_the_rules_name_only_files_that_exist() -> None:
-    named = set().union(*ONLY_IN.values()) | set(TESTED_ELSEWHERE) | {BOUNDARY}
+    elsewhere = {test for test, _ in TESTED_ELSEWHERE.values() if test}
+    named = set().union(*ONLY_IN.values()) | set(TESTED_ELSEWHERE) | elsewhere | {BOUNDARY}
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
@@ -233,8 +235,7 @@ def test_functions_and_modules_stay_short(module: str) -> None:
 
 @pytest.mark.parametrize("module", modules())
 def test_a_module_says_first_what_it_is_for(module: str) -> None:
-    docstring = ast.get_docstring(tree_of(module)) or ""
-    assert docstring.partition("\n")[0].endswith((".", ":", ";")) or "\n" in docstring, f"{module} needs a docstring"
+    assert len(ast.get_docstring(tree_of(module)) or "") >= 20, f"{module} needs a docstring that says what it owns"
     assert not re.match(r".*(utils|common|misc|helpers|manager)\.py", module), f"{module}: a name that says nothing"
 
 

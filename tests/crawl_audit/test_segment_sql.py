@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from crawl_audit import schema
 from crawl_audit.records import Instant, Record
-from crawl_audit.segment_sql import empty_select, entry_select, sql_quote, typed_select
+from crawl_audit.segment_sql import empty_select, entry_select, exact_glob, sql_quote, typed_select
 
 STORABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12)
 TEXT = STORABLE | st.sampled_from(["null", "'", '"', "\\", "\\u0000", "true", "-1", "", "😀"])
@@ -110,3 +111,12 @@ def test_a_log_name_with_a_quote_is_a_value_and_not_sql(connection: duckdb.DuckD
     hostile = "x' OR '1'='1"
     assert _rows(connection, "robots_body", f"({typed_select('robots_body', hostile, 'entry')})")[0]["log"] == hostile
     assert sql_quote(hostile) == "'x'' OR ''1''=''1'"
+
+
+@pytest.mark.parametrize("name", ["a", "a*", "a?b", "a[b]", "a'b", "[]"])
+def test_a_file_is_read_by_its_exact_name(connection: duckdb.DuckDBPyConnection, tmp_path: Path, name: str) -> None:
+    for other in (name, "aXb", "ab", "aa"):
+        text = sql_quote(other)
+        connection.execute(f"COPY (SELECT {text} AS name) TO {sql_quote(str(tmp_path / other))} (FORMAT parquet)")
+    glob = exact_glob(str(tmp_path / name))
+    assert connection.execute("SELECT name FROM read_parquet(?)", [glob]).fetchall() == [(name,)]

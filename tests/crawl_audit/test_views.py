@@ -15,11 +15,15 @@ from tests import logs
 
 DISALLOWED = "/private/x"
 # The contract of the design: order and names of what auditors use most.
-DECISION = """log seq recorded_at exchange_id crawler product_token client user_agent token_in_user_agent method scheme host
-port target url target_b64 site snapshot_seq robots_sha256 robots_age_ms verdict basis group_tokens rule rule_line
-protego_verdict divergent parser mode action exemption detail crawl_delay_ms since_previous_ms""".split()
-EXCHANGE = """completed_at outcome error status request_bytes response_bytes content_type modality body_sha256 duration_ms
-server_ip http_version barrier""".split()
+DECISION = (
+    "log seq recorded_at exchange_id crawler product_token client user_agent token_in_user_agent method scheme host"
+    " port target url target_b64 site snapshot_seq robots_sha256 robots_age_ms verdict basis group_tokens rule"
+    " rule_line protego_verdict divergent parser mode action exemption detail crawl_delay_ms since_previous_ms"
+).split()
+EXCHANGE = (
+    "completed_at outcome error status request_bytes response_bytes content_type modality body_sha256 duration_ms"
+    " server_ip http_version barrier"
+).split()
 
 
 def opened(root: Path) -> duckdb.DuckDBPyConnection:
@@ -106,7 +110,9 @@ def test_completions_join_only_the_decision_of_their_own_log(tmp_path: Path) -> 
     assert found == [("one.example", None), ("two.example", 204)]
 
 
-@pytest.mark.parametrize("name", ["it's", "br[a]cket", "st*r", "wh?t", "{a,b}", "a=b", "日本 語", "a[!b]", "'); DROP--"])
+@pytest.mark.parametrize(
+    "name", ["it's", "br[a]cket", "st*r", "wh?t", "{a,b}", "a=b", "日本 語", "a[!b]", "'); DROP--"]
+)
 def test_any_directory_name_is_read_as_itself(tmp_path: Path, name: str) -> None:
     made = logs.LogBuilder(tmp_path / name)
     made.add(logs.decision("example.com"))

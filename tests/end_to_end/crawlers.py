@@ -53,7 +53,8 @@ def _wget(robots: str) -> Callable[[Sidecar, Origin, Path], str]:
         options = ("-r", "-l", "2", "--tries=1", "-e", f"robots={robots}", "-e", "use_proxy=on")
         trusted = (f"--ca-certificate={sidecar.site.certificate}", "-e", f"http_proxy={sidecar.proxy}")
         return run_program(
-            ["wget", "--no-config", *options, *trusted, "-e", f"https_proxy={sidecar.proxy}", origin.url + "/"], directory
+            ["wget", "--no-config", *options, *trusted, "-e", f"https_proxy={sidecar.proxy}", origin.url + "/"],
+            directory,
         )
 
     return crawl
@@ -106,8 +107,8 @@ asyncio.run(main())
 def _scrapy(obey: str) -> Callable[[Sidecar, Origin, Path], str]:
     def crawl(sidecar: Sidecar, origin: Origin, directory: Path) -> str:
         script = _script(directory, _SCRAPY)
-        proxies = {"http_proxy": sidecar.proxy, "https_proxy": sidecar.proxy}
-        return run_program([crawlers_python(), str(script), origin.url + "/", obey], directory, **proxies)
+        arguments = [crawlers_python(), str(script), origin.url + "/", obey]
+        return run_program(arguments, directory, http_proxy=sidecar.proxy, https_proxy=sidecar.proxy)
 
     return crawl
 

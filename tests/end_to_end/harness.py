@@ -28,6 +28,7 @@ from reports.log import open_log
 
 ROOT = Path(__file__).resolve().parents[2]
 EXIT_CONFIGURATION = 78
+_PROGRAM = (sys.executable, "-m", "proxy_addon")
 
 _NAMES = """\
 import socket
@@ -74,7 +75,7 @@ def make_site(directory: Path, origin_ca: Path) -> Site:
 def command(site: Site, *arguments: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
     """Run ``crawl-audit-proxy`` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "proxy_addon", *arguments],
+        [*_PROGRAM, *arguments],
         env=site.environment(),
         cwd=site.names,
         capture_output=True,
@@ -104,11 +105,19 @@ class Sidecar:
         self.log = self.log if self.log != Path() else self.directory / "log"
         config = self.directory / "sidecar.toml"
         config.write_text(f'{self.settings}\n[upstream]\ntrusted_ca = "{self.site.origin_ca}"\n{self.upstream}\n')
-        places = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", str(self.log), "--ca", str(self.site.ca))
+        places = (
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--log",
+            str(self.log),
+            "--ca",
+            str(self.site.ca),
+        )
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proxy_addon", "run", "--config", str(config), "--mode", self.mode, *places]
-                + list(self.arguments),
+                [*_PROGRAM, "run", "--config", str(config), "--mode", self.mode, *places, *self.arguments],
                 env=self.site.environment(),
                 cwd=self.directory,
                 stdout=out,
@@ -183,6 +192,19 @@ class Sidecar:
     def ask(self, octets: bytes) -> bytes:
         """Send octets to the proxy and return all it answers until it closes or falls silent."""
         with self.connect() as connection:
+            connection.sendall(octets)
+            return read_all(connection)
+
+    def tunnel(self, authority: str) -> socket.socket:
+        """A connection on which the proxy has answered CONNECT with 200."""
+        connection = self.connect()
+        connection.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        return connection
+
+    def ask_in_tunnel(self, authority: str, octets: bytes) -> bytes:
+        """As :meth:`ask`, through a CONNECT tunnel."""
+        with self.tunnel(authority) as connection:
             connection.sendall(octets)
             return read_all(connection)
 

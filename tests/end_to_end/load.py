@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.end_to_end.origin import Origin
@@ -46,15 +46,21 @@ class Load:
     seed: int = 1
     sent: list[Sent] = field(default_factory=list)
     stopped: bool = False
+    _connections: list[_Connection] = field(default_factory=list)
 
     async def run(self, count: int, workers: int = 16) -> None:
         """Send ``count`` requests, or fewer once ``stopped``."""
         numbers = iter(range(count))
-        await asyncio.gather(*(self._work(numbers, random.Random(self.seed * 1000 + n)) for n in range(workers)))
+        try:
+            await asyncio.gather(*(self._work(numbers, random.Random(self.seed * 1000 + n)) for n in range(workers)))
+        finally:
+            for connection in self._connections:
+                connection.writer.transport.abort()
+            await asyncio.sleep(0.1)
 
-    async def _work(self, numbers: object, chance: random.Random) -> None:
+    async def _work(self, numbers: Iterator[int], chance: random.Random) -> None:
         open_connections: dict[str, _Connection] = {}
-        for number in numbers:  # type: ignore[attr-defined]
+        for number in numbers:
             if self.stopped:
                 break
             kind = chance.choices(list(_MIX), list(_MIX.values()))[0]
@@ -73,12 +79,11 @@ class Load:
                         connection.writer.close()
             except (OSError, EOFError, TimeoutError):
                 pass  # no status is what is remembered of it
-        for connection in open_connections.values():
-            connection.writer.close()
 
     async def _connect(self, origin: Origin) -> _Connection:
         host, _, port = self.proxy.rpartition(":")
         connection = _Connection(*await asyncio.open_connection(host, int(port)))
+        self._connections.append(connection)
         if origin.scheme == "https":
             name = origin.authority.encode()
             connection.writer.write(b"CONNECT " + name + b" HTTP/1.1\r\nHost: " + name + b"\r\n\r\n")

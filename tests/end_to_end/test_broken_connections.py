@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -79,9 +78,7 @@ def test_a_body_of_300_mb_passes_each_way_with_flat_memory(scheme: str, enforcin
     assert exchange(enforcing, up)["request_bytes"] == BODY_BYTES
 
 
-def test_300_mb_in_chunks_to_a_disallowed_url_cost_no_memory_and_never_arrive(
-    enforcing: Sidecar, sites: Farm
-) -> None:
+def test_300_mb_in_chunks_to_a_disallowed_url_cost_no_memory_and_never_arrive(enforcing: Sidecar, sites: Farm) -> None:
     origin = sites.start()
 
     def upload() -> None:
@@ -122,18 +119,9 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_on_record(enforcin
 # --- tunnels ----------------------------------------------------------------------------------------------------------
 
 
-def connected(sidecar: Sidecar, origin: Origin) -> socket.socket:
-    """A tunnel to a site."""
-    connection = sidecar.connect()
-    authority = origin.authority.encode()
-    connection.sendall(b"CONNECT " + authority + b" HTTP/1.1\r\nHost: " + authority + b"\r\n\r\n")
-    assert b" 200 " in connection.recv(4096)
-    return connection
-
-
 def test_ssh_through_a_tunnel_reaches_nothing_and_is_on_record(enforcing: Sidecar, sites: Farm) -> None:
     origin = sites.start()
-    with connected(enforcing, origin) as connection:
+    with enforcing.tunnel(origin.authority) as connection:
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
         read_all(connection, idle_s=2)
     assert origin.connections == 0

@@ -50,8 +50,11 @@ def _compare_with_the_client(load: Load, book: Ledger) -> None:
         assert (sent.status, actions[str(sent.number)]) == wanted.get(sent.kind, (200, "forwarded"))
     unanswered = {sent.kind for sent in load.sent if sent.status is None}
     assert unanswered == {"leave_request"}
-    outcomes = {row["outcome"] for row in book.decisions}
-    assert {"completed", "client_abort", None} <= outcomes <= {"completed", "client_abort", "not_sent", None}
+    kinds = {str(sent.number): sent.kind for sent in load.sent}
+    ends = {(kinds[row["id"]], row["outcome"]) for row in book.decisions if row["action"] == "forwarded"}
+    assert {kind for kind, _ in ends} == set(kinds.values()) - {"private"}
+    for kind, outcome in ends:
+        assert outcome in ({"client_abort", "not_sent"} if kind.startswith("leave_") else {"completed"}), kind
 
 
 def _compare_robots_txt(sidecar: Sidecar, origins: list[Origin]) -> None:

@@ -38,7 +38,7 @@ def covered(root: Path, period: Period) -> dict[str, object]:
 
 
 def at(seconds: float) -> str:
-    moment = datetime(1970, 1, 1) + timedelta(microseconds=logs.after(seconds))
+    moment = datetime.fromisoformat("1970-01-01") + timedelta(microseconds=logs.after(seconds))
     return moment.isoformat() + "Z"
 
 

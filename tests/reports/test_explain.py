@@ -57,7 +57,7 @@ def test_every_decision_of_a_log_replays_to_itself(mixed: logs.LogBuilder) -> No
     for record in mixed.records:
         if isinstance(record, Decision):
             seen[(record.host, record.target, record.crawler)] = record.exchange_id
-    for exchange_id in list(seen.values())[:25]:
+    for exchange_id in list(seen.values())[:10]:
         assert crawl_audit("explain", mixed.root, exchange_id, "--format", "json").json["replay"]["result"] == "same"
 
 

@@ -23,7 +23,7 @@ def test_a_public_count_is_a_power_of_ten(number: int, band: object) -> None:
 
 
 def test_a_time_is_a_month_a_day_or_exact() -> None:
-    at = datetime(2026, 11, 18, 10, 30, 0, 5)
+    at = datetime.fromisoformat("2026-11-18T10:30:00.000005")
     assert [levels.moment(at, level) for level in Level] == ["11/2026", "2026-11-18", "2026-11-18T10:30:00.000005Z"]
     assert levels.moment(None, Level.PUBLIC) is None
 
@@ -46,7 +46,9 @@ def test_public_sites_are_withheld_with_a_reason(mixed: logs.LogBuilder) -> None
     assert (ran.json["sites"], ran.json["row_count"]) == ([], "1-9")
     assert {"field", "reason_code", "note"} == set(ran.json["withheld"][-1])
     for form in ("text", "md", "csv"):
-        assert "example.com" not in crawl_audit("report", "sites", mixed.root, "--level", "public", "--format", form).out
+        assert (
+            "example.com" not in crawl_audit("report", "sites", mixed.root, "--level", "public", "--format", form).out
+        )
 
 
 def test_regulators_see_exact_counts_and_days(mixed: logs.LogBuilder) -> None:

@@ -50,7 +50,16 @@ def same(shown: dict[str, Any], expected: dict[str, Any], *names: str) -> None:
     assert {name: shown[name] for name in names} == {name: expected[name] for name in names}
 
 
-INQUIRY = ("forwarded", "denied", "violations", "bytes", "content_responses", "first_at", "last_at", "without_completion")
+INQUIRY = (
+    "forwarded",
+    "denied",
+    "violations",
+    "bytes",
+    "content_responses",
+    "first_at",
+    "last_at",
+    "without_completion",
+)
 
 
 @pytest.mark.parametrize(

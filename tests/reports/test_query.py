@@ -13,6 +13,18 @@ from tests import logs
 from tests.reports.command import crawl_audit, refused
 
 
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log with one segment and a live file; each attack leaves it as it was, or fails."""
+    root = tmp_path_factory.mktemp("target")
+    made = logs.LogBuilder(root)
+    made.add(logs.decision("example.com"))
+    made.publish()
+    (root / "live").mkdir()
+    (root / "live" / "secret.duckdb").write_text("not for reading")
+    return root
+
+
 def snapshot_of(root: Path) -> dict[str, tuple[int, int]]:
     return {str(p.relative_to(root)): (p.stat().st_size, p.stat().st_mtime_ns) for p in root.rglob("*")}
 
@@ -91,14 +103,10 @@ def test_what_auditors_write_runs(mixed: logs.LogBuilder, sql: str) -> None:
         ";",
     ],
 )
-def test_nothing_but_a_select_on_the_log_runs(root: Path, sql: str) -> None:
-    made = logs.LogBuilder(root)
-    made.add(logs.decision("example.com"))
-    segment = made.publish()
-    (root / "live").mkdir()
-    (root / "live" / "secret.duckdb").write_text("not for reading")
-    before = snapshot_of(root)
-    victim, inside = segment / "decision.parquet", root / "segments" / "new"
+def test_nothing_but_a_select_on_the_log_runs(target: Path, sql: str) -> None:
+    before, root = snapshot_of(target), target
+    (victim,) = target.glob("segments/*/*-*/decision.parquet")
+    inside = target / "segments" / "new"
     said = refused("query", root, sql.format(inside=inside, victim=victim, root=root), code=2)
     assert "Traceback" not in said
     assert snapshot_of(root) == before

@@ -19,7 +19,7 @@ def test_status_counts_every_kind_and_lists_every_run(mixed: logs.LogBuilder) ->
     assert (run["log"], run["records"], run["first_seq"], run["last_seq"]) == (mixed.log, 721, 0, 720)
     assert (run["started_at"], run["stopped_at"]) == ("2026-11-18T11:06:40Z", "2026-11-18T11:13:22Z")
     assert answer["segments"]["count"] == 3
-    files = [file for file in (mixed.root / "segments" / mixed.log).rglob("*.parquet")]
+    files = list((mixed.root / "segments" / mixed.log).rglob("*.parquet"))
     assert answer["segments"]["bytes"] == sum(file.stat().st_size for file in files)
     assert answer["live"] == {"files": [], "unread_seconds": None}
     text = crawl_audit("status", mixed.root).out
@@ -63,6 +63,10 @@ def test_checkpoints_and_quarantine_are_listed(root: Path) -> None:
     (root / "quarantine").mkdir()
     (root / "quarantine" / "old.duckdb").touch()
     answer = status.status(look(str(root)), None)
-    assert [(c["origin"], c["size"]) for c in answer["checkpoints"]] == [("crawl-audit/a", 17), (None, None), (None, None)]
+    assert [(c["origin"], c["size"]) for c in answer["checkpoints"]] == [
+        ("crawl-audit/a", 17),
+        (None, None),
+        (None, None),
+    ]
     assert answer["quarantine"] == ["old.duckdb"]
     assert "size 17" in crawl_audit("status", root).out

@@ -1,0 +1,381 @@
+"""What we rely on in mitmproxy's layers, and what we narrowed there; run again for every release of mitmproxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mitmproxy.version
+import pytest
+from mitmproxy.connection import Client
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers import http
+
+from proxy_addon import boundary, denial, layers
+from tests.proxy_addon.wire import Wire, narrowed, options
+
+KIB = 1024
+ANSWER = denial.unrecorded("draining", "The sidecar is stopping.", "id")
+GET = b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\n\r\n"
+CREDENTIALS = b"Proxy-Authorization: Basic c2VjcmV0OnNlY3JldA=="
+
+
+class Reports:
+    """What the layers made known."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[Client, str]] = []
+
+    def __call__(self, client: Client, detail: str) -> None:
+        self.made.append((client, detail))
+
+    @property
+    def details(self) -> list[str]:
+        return [detail for _, detail in self.made]
+
+
+@pytest.fixture
+def opts() -> Iterator[Options]:
+    with options() as made:
+        yield made
+
+
+@pytest.fixture
+def reports() -> Iterator[Reports]:
+    made = Reports()
+    with narrowed(made):
+        yield made
+
+
+def deny(command: commands.StartHook) -> None:
+    if command.name in ("requestheaders", "http_connect"):
+        boundary.give(command.args()[0], ANSWER)
+
+
+def let_pass(command: commands.StartHook) -> None:
+    """Do nothing, as mitmproxy does without addons."""
+
+
+def test_the_layers_are_narrowed_for_the_release_they_were_written_for() -> None:
+    assert mitmproxy.version.VERSION == "12.2.3"
+
+
+def test_installing_puts_our_layers_in_place_and_the_originals_behind_them(reports: Reports) -> None:
+    assert issubclass(http.Http1Server, layers._GuardedHttp1Server)
+    assert http.HttpStream is layers._DiscardingHttpStream
+
+
+# --- requests that no hook sees -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /a\r\n\r\n",
+        b"GET http://example.com/a HTTP/9\r\n\r\n",
+        b"GET http://example.com:99999/a HTTP/1.1\r\n\r\n",
+        b"GET http://[::1/a HTTP/1.1\r\n\r\n",
+        b"CONNECT example.com HTTP/1.1\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\n: no name\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\n continued\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"\xff\xfe\x00 /\r\n\r\n",
+    ],
+)
+def test_a_request_that_cannot_be_parsed_is_answered_400_and_made_known(
+    opts: Options, reports: Reports, head: bytes
+) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(head)
+    assert wire.to_client.startswith(b"HTTP/1.1 400 ")
+    assert not wire.is_open
+    assert (wire.hooks, wire.opened) == ([], [])
+    assert [client for client, _ in reports.made] == [wire.client]
+    assert reports.details[0].startswith("The request could not be read: ")
+    assert reports.details[0].endswith(".")
+
+
+def test_mitmproxy_alone_makes_nothing_of_it_known(opts: Options) -> None:
+    """The reason for the narrowing; where this fails, the narrowing may go."""
+    wire = Wire(opts, let_pass)
+    wire.receive(b"nonsense\r\n\r\n")
+    assert wire.to_client.startswith(b"HTTP/1.1 400 ")
+    assert wire.hooks == []
+
+
+@pytest.mark.parametrize("head", [b"GET / HTTP/1.0\r\n\r\n", b"GET /a HTTP/1.1\r\nUser-Agent: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost:\r\n\r\n"])
+def test_a_request_without_a_host_is_refused_and_made_known(opts: Options, reports: Reports, head: bytes) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(head)
+    assert wire.to_client.startswith(b"HTTP/1.1 400 ")
+    assert (wire.hooks, wire.opened) == ([], [])
+    assert reports.details == ["The request does not say which host it is for."]
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_head_is_made_known(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(b"GET http://example.com/a HTTP/1.1\r\n")
+    wire.hang_up()
+    assert reports.details == ["The request could not be read: Client closed connection."]
+    assert wire.hooks == []
+
+
+def test_a_client_that_leaves_between_requests_is_nothing_to_make_known(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.hang_up()
+    assert reports.made == []
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET nowhere\r\n" + CREDENTIALS + b"\r\n\r\n",
+        b"GET http://example.com/ HTTP/1.1\r\n" + CREDENTIALS.replace(b":", b"") + b"\r\n\r\n",
+        CREDENTIALS + b"\r\n\r\n",
+        b"GET http://example.com/ HTTP/1.1\r\n" + CREDENTIALS + b"\r\n",
+    ],
+)
+def test_what_is_made_known_holds_neither_credentials_nor_the_clients_address(
+    opts: Options, reports: Reports, octets: bytes
+) -> None:
+    """The incident's sentence is public in every export; the client is withheld where the auditor may not see it."""
+    wire = Wire(opts, let_pass)
+    wire.receive(octets)
+    wire.hang_up()
+    assert len(reports.made) == 1
+    assert "c2VjcmV0" not in reports.details[0]
+    assert "192.0.2.1" not in reports.details[0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Content-Length: five\r\n",
+        b"Content-Length: -1\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: x\r\n",
+        b"Bad Name: x\r\n",
+    ],
+)
+def test_a_request_with_two_lengths_is_refused_before_our_hook_with_the_error_set(
+    opts: Options, reports: Reports, fields: bytes
+) -> None:
+    errors: list[bool] = []
+
+    def note(command: commands.StartHook) -> None:
+        errors.append(command.args()[0].error is not None)
+
+    wire = Wire(opts, note)
+    wire.receive(b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\n" + fields + b"\r\n0\r\n\r\n")
+    assert wire.hooks == ["requestheaders", "error"]
+    assert errors == [True, True]
+    assert wire.to_client.startswith(b"HTTP/1.1 400 ")
+    assert wire.opened == []
+
+
+# --- the size of a head ---------------------------------------------------------------------------------------------
+
+
+def send(wire: Wire, octets: bytes) -> None:
+    """As a socket gives it: at most 64 KiB at a time, and nothing after the connection is closed."""
+    for start in range(0, len(octets), 64 * KIB):
+        if wire.is_open:
+            wire.receive(octets[start : start + 64 * KIB])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET http://example.com/a HTTP/1.1\r\nCookie: " + b"c" * (300 * KIB) + b"\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\n" + b"A: b\r\n" * (60 * KIB) + b"\r\n",
+        b"GET http://example.com/" + b"a" * (300 * KIB) + b" HTTP/1.1\r\n\r\n",
+        b"G" * (16 * 1024 * KIB),
+    ],
+)
+def test_a_head_that_is_too_long_is_answered_431_and_made_known_once(
+    opts: Options, reports: Reports, head: bytes
+) -> None:
+    wire = Wire(opts, let_pass)
+    send(wire, head)
+    assert wire.to_client == b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
+    assert not wire.is_open
+    assert (wire.hooks, wire.opened) == ([], [])
+    assert reports.details == [f"The request head is longer than {256 * KIB} octets."]
+
+
+def test_after_a_head_that_is_too_long_nothing_is_read_any_more(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    send(wire, b"GET http://example.com/a HTTP/1.1\r\nCookie: " + b"c" * (300 * KIB))
+    wire.receive(b"\r\n\r\n" + GET)
+    assert (wire.hooks, len(reports.made)) == ([], 1)
+
+
+def test_a_head_within_the_limit_is_let_through(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    start = b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\nCookie: "
+    send(wire, start + b"c" * (layers.HEAD_BYTES_MAX - len(start) - 4) + b"\r\n\r\n")
+    assert wire.hooks == ["requestheaders", "request"]
+    assert len(wire.opened) == 1
+    assert reports.made == []
+
+
+def test_the_limit_is_for_each_head_and_not_for_what_a_connection_carries(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, deny)
+    for _ in range(5):
+        body = b"x" * (200 * KIB)
+        send(wire, b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert wire.hooks.count("requestheaders") == 5
+    assert wire.to_client.count(b"HTTP/1.1 503 ") == 5
+    assert reports.made == []
+
+
+# --- denied requests ------------------------------------------------------------------------------------------------
+
+
+def test_a_denied_request_is_answered_and_nothing_is_opened(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, deny)
+    wire.receive(GET)
+    assert wire.hooks == ["requestheaders", "request", "responseheaders", "response"]
+    assert (wire.opened, wire.to_server) == ([], b"")
+    head, _, body = wire.to_client.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert body == ANSWER.body
+    assert b"Content-Length: %d" % len(body) in head
+    assert wire.is_open
+
+
+def test_the_connection_goes_on_after_a_denial(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, deny)
+    for _ in range(3):
+        wire.receive(GET)
+    assert wire.to_client.count(b"HTTP/1.1 503 ") == 3
+
+
+def test_a_denied_head_has_no_body_that_would_be_taken_for_the_next_answer(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, deny)
+    wire.receive(GET.replace(b"GET", b"HEAD"))
+    assert wire.to_client.endswith(b"\r\n\r\n")
+    wire.receive(GET)
+    _, _, second = wire.to_client.partition(b"\r\n\r\n")
+    assert second.startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_the_body_of_a_denied_request_is_dropped_as_it_comes(opts: Options, reports: Reports, chunked: bool) -> None:
+    flows = []
+
+    def deny_and_note(command: commands.StartHook) -> None:
+        deny(command)
+        flows.append(command.args()[0])
+
+    wire = Wire(opts, deny_and_note)
+    chunk, count = b"x" * (64 * KIB), 160  # 10 MiB in all
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (len(chunk) * count)
+    wire.receive(b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\n" + framing + b"\r\n\r\n")
+    for _ in range(count):
+        wire.receive(b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunked else chunk)
+        assert len(wire.layer.streams[1].request_body_buf) == 0
+        assert len(wire.layer.connections[wire.client].buf) < 2 * len(chunk)  # type: ignore[attr-defined]
+    if chunked:
+        wire.receive(b"0\r\n\r\n")
+    assert wire.to_client.startswith(b"HTTP/1.1 503 ")
+    assert wire.to_client.endswith(ANSWER.body)
+    assert wire.opened == []
+    assert flows[0].request.raw_content == b""
+    wire.receive(GET)
+    assert wire.to_client.count(b"HTTP/1.1 503 ") == 2
+
+
+def test_a_body_that_is_not_denied_reaches_the_site_whole(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 10\r\n\r\n01234")
+    wire.receive(b"56789")
+    assert wire.to_server.endswith(b"\r\n\r\n0123456789")
+
+
+def test_a_request_whose_hook_had_begun_to_stream_can_still_be_denied(opts: Options, reports: Reports) -> None:
+    def stream_then_deny(command: commands.StartHook) -> None:
+        if command.name == "requestheaders":
+            command.args()[0].request.stream = lambda chunk: chunk
+        deny(command)
+
+    wire = Wire(opts, stream_then_deny)
+    wire.receive(b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\nabc")
+    assert wire.to_client.startswith(b"HTTP/1.1 503 ")
+    assert wire.opened == []
+
+
+def test_a_refused_connect_opens_no_tunnel(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, deny)
+    wire.receive(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+    assert wire.hooks == ["http_connect", "http_connect_error"]
+    assert wire.to_client.startswith(b"HTTP/1.1 503 ")
+    assert wire.opened == []
+
+
+# --- what our hooks rely on -----------------------------------------------------------------------------------------
+
+
+def test_nothing_is_opened_before_the_hook_is_over_and_nothing_at_all_where_it_never_is(
+    opts: Options, reports: Reports
+) -> None:
+    wire = Wire(opts, lambda command: command.name != "requestheaders")
+    wire.receive(b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\nabc")
+    assert (wire.trace, wire.to_client) == (["requestheaders"], b"")
+
+
+def test_a_tunnel_opens_no_connection_to_the_site(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+    assert wire.to_client.startswith(b"HTTP/1.1 200 ")
+    assert wire.hooks == ["http_connect", "http_connected", "next_layer"]
+    assert wire.opened == []
+
+
+def test_a_streamed_answer_ends_with_one_hook(opts: Options, reports: Reports) -> None:
+    seen: list[bytes] = []
+
+    def meter(chunk: bytes) -> bytes:
+        seen.append(chunk)
+        return chunk
+
+    def stream(command: commands.StartHook) -> None:
+        if command.name == "responseheaders":
+            command.args()[0].response.stream = meter
+
+    wire = Wire(opts, stream)
+    wire.receive(GET)
+    wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
+    assert wire.to_client.endswith(b"\r\n\r\nabc")
+    wire.answer(b"def")
+    assert (b"".join(seen), wire.hooks[-1]) == (b"abcdef", "response")
+    assert wire.hooks.count("response") + wire.hooks.count("error") == 1
+
+
+def test_the_request_line_sent_on_is_in_origin_form(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    assert wire.to_server.startswith(b"GET /a HTTP/1.1\r\n")
+
+
+def test_inside_a_tunnel_the_destination_is_the_tunnels_and_the_line_is_left_as_sent(
+    opts: Options, reports: Reports
+) -> None:
+    """Why our hook compares all of them itself: mitmproxy does not."""
+    seen = []
+
+    def note(command: commands.StartHook) -> None:
+        if command.name == "requestheaders":
+            request = command.args()[0].request
+            seen.append((request.host, request.authority, request.headers["host"]))
+
+    wire = Wire(opts, note, http.HTTPMode.transparent)
+    wire.layer.context.server.address = ("example.com", 80)
+    wire.receive(b"GET http://evil.example/a HTTP/1.1\r\nHost: other.example\r\n\r\n")
+    assert seen == [("example.com", "evil.example", "other.example")]

@@ -1,0 +1,130 @@
+"""The live file: there whole or not at all, durable on return, and honest about what it does not know."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from proxy_addon.live import Extent, InDoubtError, LiveFile, RefusedError, RolledBackError, remove
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_rows_are_there_after_reopening(tmp_path: Path) -> None:
+    live = LiveFile.create(tmp_path / "a.000000.duckdb", tmp_path / "spill")
+    assert live.extent() == Extent(rows=0, first=None, last=None)
+    live.insert(5, ["a", "ü\u2028"])
+    live.insert(7, ["c"])
+    assert live.wal_bytes() > 0
+    live.close()
+    again = LiveFile.open(tmp_path / "a.000000.duckdb", tmp_path / "spill")
+    assert again.extent() == Extent(rows=3, first=5, last=7)
+    assert list(again.entries()) == ["a", "ü\u2028", "c"]
+    again.flush()
+    again.close()
+    remove(again.path)
+    assert [path.name for path in tmp_path.iterdir()] == ["spill"]
+
+
+def test_a_file_half_made_by_a_dead_process_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.000000.duckdb"
+    path.with_name(path.name + ".new").write_bytes(b"half")
+    LiveFile.create(path, tmp_path / "spill").close()
+    LiveFile.open(path, tmp_path / "spill").close()
+
+
+@pytest.mark.parametrize("when", range(1, 6))
+def test_a_kill_at_any_rename_or_sync_of_the_creation_leaves_nothing_or_a_file_that_opens(
+    tmp_path: Path, when: int
+) -> None:
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from proxy_addon import live\n"
+        "count = 0\n"
+        "def fatal(real):\n"
+        "    def step(*arguments):\n"
+        "        global count\n"
+        "        count += 1\n"
+        f"        if count == {when}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        done = real(*arguments)\n"
+        "        return done\n"
+        "    return step\n"
+        "live.fsync_path = fatal(live.fsync_path)\n"
+        "pathlib.Path.rename = fatal(pathlib.Path.rename)\n"
+        "file = live.LiveFile.create(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+        "file.insert(0, ['a'])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "a.000000.duckdb"
+    done = subprocess.run([sys.executable, "-c", program, str(path), str(tmp_path / "spill")], cwd=ROOT)
+    assert done.returncode == -9
+    if path.exists():
+        live = LiveFile.open(path, tmp_path / "spill")
+        assert live.extent().rows == (1 if when >= 4 else 0)
+        live.close()
+    else:
+        assert when <= 2
+
+
+def test_a_value_duckdb_refuses_is_told_apart_and_harms_nothing(tmp_path: Path) -> None:
+    live = LiveFile.create(tmp_path / "a.000000.duckdb", tmp_path / "spill")
+    with pytest.raises(RefusedError):
+        live.insert(0, ["fine", "\ud800"])
+    live.insert(0, ["fine"])
+    assert live.extent().rows == 1
+    live.close()
+
+
+@pytest.mark.parametrize(
+    "error,expected",
+    [
+        (duckdb.TransactionException("No space left on device"), RolledBackError),
+        (duckdb.OutOfMemoryException("out of memory"), RolledBackError),
+        (duckdb.FatalException("fsync failed"), InDoubtError),
+        (duckdb.InternalException("assertion"), InDoubtError),
+        (duckdb.IOException("disk"), InDoubtError),
+        (duckdb.ConversionException("value"), RefusedError),
+    ],
+)
+def test_every_class_of_error_says_what_is_known(
+    tmp_path: Path, error: duckdb.Error, expected: type[Exception]
+) -> None:
+    class Broken:
+        def execute(self, *arguments: object) -> None:
+            raise error
+
+    with pytest.raises(expected):
+        LiveFile(tmp_path / "a.000000.duckdb", Broken()).insert(0, ["a"])  # type: ignore[arg-type]
+
+
+def test_a_directory_that_cannot_be_synced_leaves_the_batch_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = LiveFile.create(tmp_path / "a.000000.duckdb", tmp_path / "spill")
+
+    def fail(path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("proxy_addon.live.fsync_path", fail)
+    with pytest.raises(InDoubtError):
+        live.insert(0, ["a"])
+    live.close()
+
+
+def test_a_live_file_keeps_what_duckdb_has_not_moved_in_memory_bounded(tmp_path: Path) -> None:
+    live = LiveFile.create(tmp_path / "a.000000.duckdb", tmp_path / "spill")
+    before, text = _resident_mib(), "x" * 1_000_000
+    for number in range(10):
+        live.insert(number * 20, [f"{row}{text}" for row in range(20)])
+    assert live.wal_bytes() > 190 * 2**20
+    assert _resident_mib() - before < 180
+    live.close()
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
