@@ -21,6 +21,11 @@ WORK_MAX = 40_000_000
 _PIECE_OCTETS_MAX = 16
 _PIECE_SETS_MAX = 3
 
+# The rarer spellings of one path are tried rule by rule: so many rules, and so many octet comparisons for each
+# spelling, take some 20 ms at worst.
+_VARIANTS_MAX = 20_000
+_VARIANT_WORK_MAX = 10_000_000
+
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # ASCII that RFC 3986 has no place for: a URL holds it escaped or, sent carelessly, raw; both mean the same.
 _UNSAFE = frozenset(b' "<>\\^`{|}')
@@ -30,9 +35,25 @@ _SPECIAL = frozenset(b"*$")
 _ODD = re.compile(rb"%[0-9A-Fa-f]{2}|[^ -~]", re.DOTALL)
 # Half an escape at the end of a literal, or a character (raw or escaped) that no URL can hold raw.
 _WIDER_MEANT = re.compile(rb"%[0-9A-Fa-f]?\Z|[ \"<>\\^`{|}]|%(?:20|22|3[CcEe]|5[CcEe]|60|7[B-Db-d])")
-# The spellings in which such a rule is tried besides the normal form: decoded are all that a careless writer may mix
-# up, those of RFC 9309, and (google/robotstxt) none.
-_WIDER = (_UNRESERVED | _UNSAFE | _SPECIAL, _UNRESERVED, frozenset[int]())
+
+
+def _spelling(decoded: frozenset[int]) -> dict[bytes, bytes]:
+    """What becomes of each escape and each octet outside printable ASCII where ``decoded`` octets are decoded."""
+    spelling = {}
+    for octet in range(256):
+        escape = b"%%%02X" % octet
+        plain = bytes((octet,))
+        spelling[plain] = escape
+        for form in {escape, escape.lower(), b"%%%X%x" % divmod(octet, 16), b"%%%x%X" % divmod(octet, 16)}:
+            spelling[form] = plain if octet in decoded else escape
+    return spelling
+
+
+_NORMAL = _spelling(_UNRESERVED | _SPECIAL)
+_RFC = _spelling(_UNRESERVED)
+# In these spellings a disallow with half an escape or an unsafe character is tried too: decoded are all octets that a
+# careless writer may mix up, those of RFC 9309, and (google/robotstxt) none.
+_WIDER = (_spelling(_UNRESERVED | _UNSAFE | _SPECIAL), _RFC, _spelling(frozenset()))
 # Figure 4 of RFC 9309 percent-encodes these in a query; `=`, `&` and the other sub-delims stay.
 _QUERY_DELIMITER = re.compile(r"[:/?\[\]@]")
 _QUERY_VARIES = re.compile(r"\?.*(?:[:/?\[\]@]|%(?:3A|2F|3F|5B|5D|40))")
@@ -66,7 +87,7 @@ def normal(octets: bytes) -> str:
     upper case.  Escapes of other octets are left, so `%3F` is not `?` and no two byte sequences fall together, also
     where they are not UTF-8 (Shift_JIS, EUC-JP).
     """
-    return (octets if _ODD.search(octets) is None else _ODD.sub(_normal_escape, octets)).decode("ascii")
+    return _respelled(octets, _NORMAL).decode("ascii")
 
 
 def rules_of(records: Iterable[Record]) -> list[Rule]:
@@ -104,10 +125,8 @@ class Matcher:
         self._lengths = sorted({len(prefix) for prefix in self._plain}, reverse=True)
         self._head_lengths = sorted({len(head) for head in self._wild})
         self._variants = [variant for rule in rules if (variant := _query_variant(rule)) is not None]
-        self._variant_octets = sum(rule.weight for rule in self._variants)
         wider = [rule for rule in rules if rule.literals]
-        self._wider_octets = sum(rule.weight for rule in wider)
-        self._wider = [(decoded, [_respelled(rule, decoded) for rule in wider]) for decoded in _WIDER if wider]
+        self._wider = [(spelling, [_variant(rule, spelling) for rule in wider]) for spelling in _WIDER if wider]
 
     def match(self, path: str) -> Rule | None:
         """The rule that decides on ``path`` (in normal form, with query), or None; raises TooMuchWorkError."""
@@ -134,9 +153,9 @@ class Matcher:
         if self._variants and "?" in path:
             # Figure 4 of RFC 9309: `?u=https://a` and `?u=https%3A%2F%2Fa` are one path, in rules and in URLs.
             # Deviation: google/robotstxt tells them apart.
-            best = _best_variant(self._variants, self._variant_octets, _encode_query(path), best)
-        for decoded, variants in self._wider:
-            best = _best_variant(variants, self._wider_octets, _spelled(octets, decoded), best)
+            best = _best_variant(self._variants, _encode_query(path), best)
+        for spelling, variants in self._wider:
+            best = _best_variant(variants, _spelled(octets, spelling), best)
         return best
 
 
@@ -192,14 +211,20 @@ class _Sieve:
         return True
 
 
-def _best_variant(variants: list[Rule], variant_octets: int, path: str, best: Rule | None) -> Rule | None:
-    if len(path) * variant_octets > WORK_MAX:
+def _best_variant(variants: list[Rule], path: str, best: Rule | None) -> Rule | None:
+    if len(variants) > _VARIANTS_MAX:
         raise TooMuchWorkError
+    work = 0
     for rule in variants:
         if best is not None and rule.rank >= best.rank:
             break
         head, *rest = rule.segments
-        if path.startswith(head) and _fits(path, len(head), tuple(rest), rule.anchored):
+        if not path.startswith(head):
+            continue
+        work += len(path) * len(rest) * 10
+        if work > _VARIANT_WORK_MAX:
+            raise TooMuchWorkError
+        if _fits(path, len(head), tuple(rest), rule.anchored):
             return rule
     return best
 
@@ -222,7 +247,8 @@ def _fits(path: str, start: int, rest: tuple[str, ...], anchored: bool) -> bool:
 def _rule(record: Record, allow: bool, pattern: bytes) -> Rule:
     anchored = pattern.endswith(b"$")
     literals = (pattern[:-1] if anchored else pattern).split(b"*")
-    weight = sum(_written_octets(literal) for literal in literals) + len(literals) - 1 + anchored
+    # Counted as written (google/robotstxt), with escapes of unreserved characters decoded (RFC 9309).
+    weight = sum(len(_respelled(literal, _RFC)) for literal in literals) + len(literals) - 1 + anchored
     # `Disallow: /*%2` means every escape that starts so, and the normal form has decoded some of those; `/a b` and
     # `/a|b` mean `/a%20b` and `/a%7Cb`.  Neither RFC 9309 nor google/robotstxt goes so far, so it is for disallows.
     wider = not allow and any(_WIDER_MEANT.search(literal) for literal in literals)
@@ -230,18 +256,17 @@ def _rule(record: Record, allow: bool, pattern: bytes) -> Rule:
     return Rule(weight, allow, record.line, record.text, tuple(map(normal, literals)), anchored, written)
 
 
-def _respelled(rule: Rule, decoded: frozenset[int]) -> Rule:
-    return rule._replace(segments=tuple(_spelled(literal, decoded) for literal in rule.literals))
+def _variant(rule: Rule, spelling: dict[bytes, bytes]) -> Rule:
+    return rule._replace(segments=tuple(_spelled(literal, spelling) for literal in rule.literals))
 
 
-def _spelled(octets: bytes, decoded: frozenset[int]) -> str:
-    """Escapes of ``decoded`` octets decoded, all others kept in upper case, half an escape at the end too."""
+def _respelled(octets: bytes, spelling: dict[bytes, bytes]) -> bytes:
+    return octets if _ODD.search(octets) is None else _ODD.sub(lambda found: spelling[found[0]], octets)
 
-    def one(match: re.Match[bytes]) -> bytes:
-        octet = _octet_of(match.group())
-        return bytes((octet,)) if octet in decoded else b"%%%02X" % octet
 
-    text = _ODD.sub(one, octets).decode("ascii")
+def _spelled(octets: bytes, spelling: dict[bytes, bytes]) -> str:
+    """``octets`` so spelled, half an escape at the end in upper case too."""
+    text = _respelled(octets, spelling).decode("ascii")
     return text[:-1] + text[-1].upper() if text[-2:-1] == "%" else text
 
 
@@ -264,22 +289,3 @@ def _encode_query(text: str) -> str:
 
 def _encode_delimiters(text: str) -> str:
     return _QUERY_DELIMITER.sub(lambda found: f"%{ord(found.group()):02X}", text)
-
-
-def _written_octets(literal: bytes) -> int:
-    """Octets of a literal as google/robotstxt counts them, escapes of unreserved characters decoded (RFC 9309)."""
-    return len(literal) if _ODD.search(literal) is None else len(_ODD.sub(_written_escape, literal))
-
-
-def _octet_of(found: bytes) -> int:
-    return found[0] if len(found) == 1 else int(found[1:], 16)
-
-
-def _normal_escape(match: re.Match[bytes]) -> bytes:
-    octet = _octet_of(match.group())
-    decoded = octet in _UNRESERVED or octet in _SPECIAL
-    return bytes((octet,)) if decoded else b"%%%02X" % octet
-
-
-def _written_escape(match: re.Match[bytes]) -> bytes:
-    return b"." if _octet_of(match.group()) in _UNRESERVED else b"%.."

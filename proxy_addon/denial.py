@@ -25,7 +25,8 @@ class Answer:
 
 
 def _answer(status: int, error: str, problem: dict[str, Any], extra: tuple[tuple[str, str], ...] = ()) -> Answer:
-    body = json.dumps({"status": status, **problem}, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
+    text = json.dumps({"status": status, **problem}, ensure_ascii=False, indent=1)
+    body = text.encode("utf-8", "backslashreplace") + b"\n"  # never raises: a denial that fails would let through
     fields = (
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(body))),

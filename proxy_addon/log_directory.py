@@ -120,9 +120,14 @@ class LogDirectory:
     def _publish_empty_kinds(self) -> None:
         empty = self.segments / "schema" / f"v{schema.VERSION}"
         empty.mkdir(parents=True, exist_ok=True)
-        for kind in schema.KINDS:
-            if not (empty / f"{kind}.parquet").exists():
-                self._publish_empty(kind, empty / f"{kind}.parquet")
+        missing = [kind for kind in schema.KINDS if not (empty / f"{kind}.parquet").exists()]
+        with duckdb.connect(":memory:") as connection:
+            for kind in missing:
+                made = self.tmp / f"schema.{kind}.parquet"
+                connection.execute(f"COPY ({empty_select(kind)}) TO {sql_quote(str(made))} (FORMAT parquet)")
+                made.chmod(0o444)
+                fsync_path(made)
+                made.rename(empty / made.name.removeprefix("schema."))
         for directory in (empty, empty.parent, self.segments):
             fsync_path(directory)
 
@@ -152,15 +157,6 @@ class LogDirectory:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return descriptor
-
-    def _publish_empty(self, kind: str, target: Path) -> None:
-        made = self.tmp / f"schema.{kind}.parquet"
-        made.unlink(missing_ok=True)
-        with duckdb.connect(":memory:") as connection:
-            connection.execute(f"COPY ({empty_select(kind)}) TO {sql_quote(str(made))} (FORMAT parquet)")
-        made.chmod(0o444)
-        fsync_path(made)
-        made.rename(target)
 
     def _publish_audit_database(self) -> None:
         try:

@@ -44,9 +44,9 @@ class Publisher:
         """How many closed live files wait to be published."""
         return len(self._pending)
 
-    def prepare(self, path: Path, spill: Path) -> Future[LiveFile]:
+    def prepare(self, path: Path, spill: Path, wal_bytes_max: int) -> Future[LiveFile]:
         """Create and open the next live file beside the current one."""
-        future = self._opener.submit(LiveFile.create, path, spill)
+        future = self._opener.submit(LiveFile.create, path, spill, wal_bytes_max)
         future.add_done_callback(lambda _: self._wake())
         return future
 

@@ -61,7 +61,7 @@ class Rotation:
             if due and time.monotonic() >= self._not_before:
                 log = self._journal.chain.log
                 path = self._directory.live_file(log, self._number + 1)
-                self._next = self._publisher.prepare(path, self._directory.spill(log))
+                self._next = self._publisher.prepare(path, self._directory.spill(log), self._limits.segment_bytes)
             return None
         if not self._next.done():
             return None

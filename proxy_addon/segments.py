@@ -29,7 +29,9 @@ from proxy_addon.log_directory import LogDirectory, fsync_path
 
 _ROWS_AT_ONCE = 2000
 _BODIES_AT_ONCE = 16
-_MEMORY_MIB = 512
+# Beside what the live file's own rows take in memory: sorting, one row group, bodies being inflated.
+_MEMORY_BASE_MIB = 512
+_MEMORY_PER_LIVE = 3
 NICENESS = 10
 
 
@@ -62,7 +64,7 @@ def publish(live: Path, directory: LogDirectory, *, last_seq: int | None = None)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        with _connect(work / "spill") as connection:
+        with _connect(work / "spill", live) as connection:
             connection.execute(f"ATTACH {sql_quote(str(live))} AS live (READ_ONLY)")
             contents = _examine(connection, live.name)
             last = contents.first + len(contents.leaves) - 1
@@ -168,12 +170,14 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[A
     cursor.close()
 
 
-def _connect(spill: Path) -> duckdb.DuckDBPyConnection:
+def _connect(spill: Path, live: Path) -> duckdb.DuckDBPyConnection:
+    files = [path for path in (live, live.with_name(live.name + ".wal")) if path.exists()]
+    live_mib = sum(path.stat().st_size for path in files) // 2**20
     return duckdb.connect(
         ":memory:",
         config={
             "threads": 1,
-            "memory_limit": f"{_MEMORY_MIB}MiB",
+            "memory_limit": f"{_MEMORY_BASE_MIB + _MEMORY_PER_LIVE * live_mib}MiB",
             "temp_directory": str(spill),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

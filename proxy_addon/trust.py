@@ -44,5 +44,8 @@ def build(extra: Path | None, place: Path) -> Trust:
             raise ConfigurationError(f"upstream.trusted_ca: {extra} cannot be read: {error.strerror}.") from error
         pem = pem + b"\n" + added
         bundle = place
-        bundle.write_bytes(pem)
+        try:
+            bundle.write_bytes(pem)
+        except OSError as error:
+            raise ConfigurationError(f"The trust bundle {bundle} cannot be written: {error.strerror}.") from error
     return Trust(bundle, hashlib.sha256(pem).hexdigest())

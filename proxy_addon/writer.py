@@ -88,10 +88,10 @@ class Writer:
         ``on_checkpoint`` gets every signed head.  ``unsigned``: chains of dead logs that recovery extended, whose new
         heads this process's key signs.  Raises ConfigurationError where the first files cannot be made.
         """
-        log = new_log_name(node, clock())
+        log, given = new_log_name(node, clock()), Limits(**limits)
         signer = Signer.generate(origin(log))
         try:
-            live = await asyncio.to_thread(_first_files, directory, log, signer, unsigned)
+            live = await asyncio.to_thread(_first_files, directory, log, signer, unsigned, given)
         except (duckdb.Error, OSError) as error:
             raise ConfigurationError(
                 f"No log can be begun in {directory.path}: {str(error).splitlines()[0]}."
@@ -101,7 +101,7 @@ class Writer:
             Journal(directory, Chain(log), live, directory.spill(log)),
             signer,
             settings_sha256=settings_sha256,
-            limits=Limits(**limits),
+            limits=given,
             clock=clock,
             on_checkpoint=on_checkpoint,
         )
@@ -303,7 +303,9 @@ class Writer:
         )
 
 
-def _first_files(directory: LogDirectory, log: str, signer: Signer, unsigned: Sequence[Chain]) -> LiveFile:
+def _first_files(
+    directory: LogDirectory, log: str, signer: Signer, unsigned: Sequence[Chain], limits: Limits
+) -> LiveFile:
     for chain in unsigned:
         store_checkpoint(directory, chain, signer)
-    return LiveFile.create(directory.live_file(log, 0), directory.spill(log))
+    return LiveFile.create(directory.live_file(log, 0), directory.spill(log), limits.segment_bytes)

@@ -27,6 +27,12 @@ def decisions(sidecar: Sidecar, origin: Origin) -> list[dict[str, Any]]:
     return sidecar.sealed_rows(f"SELECT * FROM exchange WHERE port = {origin.port} ORDER BY seq")
 
 
+def malformed(sidecar: Sidecar) -> int:
+    """How many requests that could not be read are on record."""
+    (row,) = sidecar.sealed_rows("SELECT count(*) AS n FROM incident WHERE incident = 'malformed_request'")
+    return int(row["n"])
+
+
 def status_of(answer: bytes) -> int:
     """Status of a raw answer."""
     return int(answer.split(b" ", 2)[1])
@@ -98,11 +104,10 @@ def test_a_url_with_raw_octets_in_a_tunnel_is_forwarded_unchanged_and_recorded_e
 def test_a_url_with_raw_octets_in_absolute_form_is_refused_and_leaves_an_incident(
     path: bytes, enforcing: Sidecar, sites: Farm
 ) -> None:
-    origin = sites.start()  # mitmproxy takes no such request line; RFC 9112 3.2 has no such octets in it either
+    origin, before = sites.start(), malformed(enforcing)
+    # mitmproxy takes no such request line, and RFC 3986 has no such octets in a URL.
     assert status_of(enforcing.ask(raw(origin, path))) == 400
-    assert origin.connections == 0
-    (row,) = enforcing.sealed_rows(f"SELECT incident, crawler FROM incident WHERE detail LIKE '%{origin.authority}%'")
-    assert row["incident"] == "malformed_request"
+    assert (origin.connections, malformed(enforcing)) == (0, before + 1)
 
 
 def test_a_disallowed_url_stays_disallowed_however_its_octets_are_written(enforcing: Sidecar, sites: Farm) -> None:
@@ -130,11 +135,9 @@ def test_a_disallowed_url_stays_disallowed_however_its_octets_are_written(enforc
 def test_a_request_that_cannot_be_read_is_refused_with_400_and_leaves_an_incident(
     octets: bytes, enforcing: Sidecar
 ) -> None:
-    count = "SELECT count(*) AS n FROM incident WHERE incident = 'malformed_request'"
-    (before,) = enforcing.sealed_rows(count)
+    before = malformed(enforcing)
     assert status_of(enforcing.ask(octets)) == 400
-    (after,) = enforcing.sealed_rows(count)
-    assert after["n"] == before["n"] + 1
+    assert malformed(enforcing) == before + 1
 
 
 # --- fields -----------------------------------------------------------------------------------------------------------
@@ -159,6 +162,24 @@ def test_a_request_that_names_two_sites_is_refused_with_421_and_recorded(
 
 
 @pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        pytest.param("/page", "news.test", id="host-of-another-site"),
+        pytest.param("http://news.test/page", "news.test", id="absolute-form-for-another-site"),
+    ],
+)
+def test_a_request_that_names_another_site_than_its_tunnel_is_refused_and_recorded(
+    line: str, host: str, enforcing: Sidecar, sites: Farm
+) -> None:
+    origin = sites.start()
+    octets = f"GET {line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    assert status_of(enforcing.ask_in_tunnel(origin.authority, octets)) == 421
+    assert origin.connections == 0
+    (row,) = enforcing.sealed_rows("SELECT * FROM decision ORDER BY seq DESC LIMIT 1")
+    assert (row["action"], row["basis"], row["verdict"]) == ("denied", "error", "disallowed")
+
+
+@pytest.mark.parametrize(
     "field",
     [
         pytest.param(b"X-Injected: a\rb: c", id="bare-cr"),
@@ -171,16 +192,13 @@ def test_a_request_that_names_two_sites_is_refused_with_421_and_recorded(
 def test_a_field_with_line_ends_or_nul_never_becomes_another_field(
     field: bytes, enforcing: Sidecar, sites: Farm
 ) -> None:
-    origin = sites.start()
-    word = "SELECT count(*) AS n FROM incident WHERE incident = 'malformed_request'"
-    (before,) = enforcing.sealed_rows(word)
+    origin, before = sites.start(), malformed(enforcing)
     answer = enforcing.ask(raw(origin, b"/page", field))
     rows = decisions(enforcing, origin)
-    (after,) = enforcing.rows(word)
     names = {name.lower() for seen in origin.hits("/page") for name, _ in seen.fields}
     assert not names & {"b", "injected", "x-space"}
     if status_of(answer) == 400:
-        assert (origin.connections, rows, after["n"] - before["n"]) == (0, [], 1)
+        assert (origin.connections, rows, malformed(enforcing) - before) == (0, [], 1)
     else:
         assert (status_of(answer), [row["action"] for row in rows]) == (200, ["forwarded"])
 

@@ -48,7 +48,12 @@ def directory(tmp_path: Path) -> Iterator[LogDirectory]:
 
 
 def write(
-    directory: LogDirectory, records: list[Record], *, first: int = 0, seals: int = 1, bend: Callable[[Any], None] | None = None
+    directory: LogDirectory,
+    records: list[Record],
+    *,
+    first: int = 0,
+    seals: int = 1,
+    bend: Callable[[Any], None] | None = None,
 ) -> Path:
     """A closed live file of the records with a seal after each part."""
     path = directory.live_file(LOG, 0)
@@ -78,7 +83,9 @@ def test_a_segment_holds_every_record_of_the_live_file(directory: LogDirectory) 
     check(directory.path)
     rows = published(directory.path)
     assert [entry["detail"] for _, _, entry in rows if entry["k"] == "incident"] == ["it's"]
-    bodies = {entry["robots_sha256"]: schema.inflate(entry["body"]) for _, _, entry in rows if entry["k"] == "robots_body"}
+    bodies = {
+        entry["robots_sha256"]: schema.inflate(entry["body"]) for _, _, entry in rows if entry["k"] == "robots_body"
+    }
     assert all(bodies[hashlib.sha256(body).hexdigest()] == body for body in BODIES)
     assert list(directory.tmp.iterdir()) == [directory.spill(LOG)]
     assert before == (path.read_bytes(), path.with_name(path.name + ".wal").read_bytes()), "the live file is only read"
