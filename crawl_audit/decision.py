@@ -28,11 +28,16 @@ class Request:
     method: str
     target: Target
     since_previous_ms: int | None = None
+    held_ms: int | None = None
+
+
+# Denied whatever the mode: nobody can tell where the request goes, or the operator enforces the pace by itself.
+_ALWAYS_DENIED = (Basis.ERROR, Basis.CRAWL_DELAY)
 
 
 def action_for(verdict: Verdict, basis: Basis, mode: Mode) -> Action:
     """What to do: a request without a tellable target never leaves; a disallowed one leaves in audit mode only."""
-    if basis is Basis.ERROR:
+    if basis in _ALWAYS_DENIED:
         return Action.DENIED
     if verdict is Verdict.DISALLOWED and mode is Mode.ENFORCE:
         return Action.DENIED
@@ -40,9 +45,19 @@ def action_for(verdict: Verdict, basis: Basis, mode: Mode) -> Action:
 
 
 def decide(
-    request: Request, mode: Mode, judgement: Judgement, snapshot: Snapshot | None, snapshot_seq: int | None
+    request: Request,
+    mode: Mode,
+    judgement: Judgement,
+    snapshot: Snapshot | None,
+    snapshot_seq: int | None,
+    *,
+    exemption: str | None = None,
+    request_interval_ms: int | None = None,
 ) -> Decision:
-    """The decision on ``request``; ``snapshot`` is what the judgement rests on, None where it rests on none."""
+    """The decision on ``request``; ``snapshot`` is what the judgement rests on, None where it rests on none.
+
+    ``judgement`` is what is decided on, after the operator's policy (policy.py), which also names the exemption.
+    """
     age_ms = None if snapshot is None else max(0, (request.recorded_at - snapshot.recorded_at) // 1000)
     return Decision(
         recorded_at=request.recorded_at,
@@ -72,10 +87,12 @@ def decide(
         parser=robots.PARSER,
         mode=mode,
         action=action_for(judgement.verdict, judgement.basis, mode),
-        exemption=None,
+        exemption=exemption,
         detail=judgement.detail,
         crawl_delay_ms=judgement.crawl_delay_ms,
+        request_interval_ms=request_interval_ms,
         since_previous_ms=request.since_previous_ms,
+        held_ms=request.held_ms,
     )
 
 

@@ -34,7 +34,9 @@ class Basis(StrEnum):
     UNREACHABLE = "unreachable"  # robots.txt answered 5xx or not at all: disallowed (RFC 9309 2.3.1.4)
     ROBOTS_TXT = "robots_txt"  # the request is for /robots.txt itself: implicitly allowed (RFC 9309 2.2.2)
     ERROR = "error"  # no verdict could be reached (contradicting authorities, refused protocol): disallowed
-    EXEMPTION = "exemption"  # a declared exemption (licence, own site) covers the request
+    EXEMPTION = "exemption"  # the site disallows, a declared exemption (licence, own site) covers the request: allowed
+    SIGNAL = "signal"  # robots.txt allows, a usage preference that the operator's policy heeds does not: disallowed
+    CRAWL_DELAY = "crawl_delay"  # too early for the pace the site asks, which the operator enforces: disallowed
 
 
 class Mode(StrEnum):
@@ -178,14 +180,18 @@ class Decision:
     rule: str | None = column("the rule that decided, as written")
     rule_line: int | None = column("its line in robots.txt, counted from 1")
     protego_verdict: Verdict | None = column("what Protego alone says of the same bytes, token and URL")
-    divergent: bool = column("whether that differs from `verdict`")
+    divergent: bool = column("whether that differs from our own reading of robots.txt")
     parser: str = column("name and version of what judged")
     mode: Mode = column("`audit` or `enforce`: the operator's word")
     action: Action = column("`forwarded` or `denied`: what was done")
-    exemption: str | None = column("id of the declared exemption that applied")
-    detail: str | None = column("one sentence where `basis` is `error`")
+    exemption: str | None = column("id of the declared exemption that covers the request, whatever the site says of it")
+    detail: str | None = column("one sentence where `basis` is `error`, `exemption`, `signal` or `crawl_delay`")
     crawl_delay_ms: int | None = column("Crawl-delay asked of this token")
-    since_previous_ms: int | None = column("since this crawler's previous forwarded request to the same authority")
+    request_interval_ms: int | None = column("milliseconds per request that Request-rate asks of this token")
+    since_previous_ms: int | None = column(
+        "since this crawler's previous forwarded request to the same scheme, host and port, /robots.txt not counted"
+    )
+    held_ms: int | None = column("how long it was held for the pace asked; nothing where no pace is asked or enforced")
 
 
 @_record

@@ -26,6 +26,7 @@ from crawl_audit.robots_lines import BODY_BYTES_MAX, Group, Record, groups
 from crawl_audit.robots_paths import Matcher, Rule, TooMuchWorkError, normal, rules_of
 from crawl_audit.target import printable
 from crawl_audit.text import storable
+from crawl_audit.wishes import Wishes, wishes_of
 
 PARSER = f"crawl-audit {__version__}, protego {importlib.metadata.version('protego')}"
 """Name and version of what judges; stored with every decision."""
@@ -74,10 +75,12 @@ def compile_rules(body: bytes, product_tokens: tuple[str, ...]) -> Rules:
     Takes up to about a second for a hostile megabyte, so call it away from the event loop.
     """
     found, _ = groups(body)
-    readings = [_reading(selected) for selected in _selections(found, product_tokens)]
+    selections = _selections(found, product_tokens)
+    readings = [_reading(selected) for selected in selections]
+    wishes = wishes_of(record for selected in selections for group in selected.groups for record in group.others)
     token = product_tokens[0] if product_tokens else ANY_CRAWLER
     raw, raw_work = _raw_protego(body, found)
-    return Rules(readings, raw, raw_work, token)
+    return Rules(readings, raw, raw_work, token, wishes)
 
 
 def outcome_of(
@@ -127,14 +130,17 @@ class _Reading(NamedTuple):
 class Rules:
     """The compiled rules of one body for one crawler; immutable but for a bounded memo, safe to read from threads."""
 
-    __slots__ = ("_memo", "_raw", "_raw_work", "_readings", "_token")
+    __slots__ = ("_memo", "_raw", "_raw_work", "_readings", "_token", "wishes")
 
-    def __init__(self, readings: list[_Reading], raw: Protego | None, raw_work: int, token: str) -> None:
+    def __init__(
+        self, readings: list[_Reading], raw: Protego | None, raw_work: int, token: str, wishes: Wishes
+    ) -> None:
         """``raw_work``: octets of wildcard patterns that raw Protego may have to compare with a path."""
         self._readings = readings
         self._raw = raw
         self._raw_work = raw_work
         self._token = token
+        self.wishes = wishes
         self._memo: dict[tuple[int, int, bool | None], Judgement] = {}
 
     def judge(self, target: str) -> Judgement:

@@ -16,7 +16,7 @@ from crawl_audit.records import Action, Decision, Mode, Outcome, RobotsOutcome, 
 from crawl_audit.target import Target, TargetError, parse_target, printable
 from crawl_audit.text import storable
 from proxy_addon import denial
-from proxy_addon.boundary import decides, observes
+from proxy_addon.boundary import decides, give, observes
 from proxy_addon.denial import Answer
 from proxy_addon.exchanges import Answered, BodyMeter, Exchange, ExchangeTable
 from proxy_addon.recorder import Recorder, address_of, now_us
@@ -26,6 +26,8 @@ from proxy_addon.robots_cache import RobotsCache
 _ROBOTS_KEPT_BYTES = 1024 * 1024
 # Fields with which an answer to /robots.txt may differ from what anybody else gets.
 _PERSONAL_FIELDS = ("range", "cookie", "authorization", "if-none-match", "if-modified-since")
+# RFC 6455 7.4.1: never sent, but reported where a connection ends without a Close frame.
+_ABNORMAL_CLOSURE = 1006
 _PROXY_FIELDS = ("proxy-authorization", "proxy-connection", "proxy-authenticate")
 
 
@@ -119,7 +121,7 @@ class AuditAddon:
         exchange = self.exchanges.get(flow.id)
         if exchange is None or flow.response is None:
             return  # our own denial: mitmproxy fires this hook for it as well
-        if flow.response.status_code != 101:
+        if flow.response.status_code >= 200:
             flow.response.stream = exchange.response_meter
         for found in signals.response_signals(flow.response.headers.items(multi=True)):
             self.recorder.log.submit(
@@ -140,9 +142,19 @@ class AuditAddon:
         exchange = self.exchanges.get(flow.id)
         if exchange is None or flow.websocket is not None:
             return  # a WebSocket ends with websocket_end
+        if flow.response is not None and flow.response.status_code < 200 and flow.response.status_code != 101:
+            self._refuse_interim(flow, exchange)
+            return
         self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
         if exchange.target.is_robots_txt:
             await self._observe(flow, exchange)
+
+    def _refuse_interim(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """mitmproxy takes 103 for the final answer; passed on, the late one would answer the next request."""
+        answered = _answered(flow)
+        why = f"The site sent an interim answer ({answered.status}), which the sidecar cannot pass on."
+        self._complete(flow.id, Outcome.UPSTREAM_ERROR, answered, why)
+        give(flow, denial.bad_gateway(why, exchange.decision.exchange_id))
 
     @observes
     async def error(self, flow: http.HTTPFlow) -> None:
@@ -211,8 +223,16 @@ class AuditAddon:
 
     @observes
     async def websocket_end(self, flow: http.HTTPFlow) -> None:
-        """The WebSocket is closed."""
-        self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
+        """The WebSocket is closed, or broken off."""
+        outcome, error = Outcome.COMPLETED, None
+        if flow.websocket is not None and flow.websocket.close_code == _ABNORMAL_CLOSURE:
+            by_client = flow.websocket.closed_by_client
+            outcome, error = Outcome.UPSTREAM_ERROR, "The WebSocket was broken off by the site."
+            if by_client:
+                outcome, error = Outcome.CLIENT_ABORT, "The WebSocket was broken off by the crawler."
+            if self.recorder.draining:
+                outcome = Outcome.PROXY_SHUTDOWN
+        self._complete(flow.id, outcome, _answered(flow), error)
 
     # --- ends that mitmproxy does not report --------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -83,7 +84,7 @@ def run(
     """Run the sidecar until SIGTERM or Ctrl-C; prints one JSON line when it is ready."""
     overrides = _given(log=log, listen=listen, admin=admin, mode=mode, ca=ca_directory)
     if product_token:
-        overrides["crawlers"] = [{"id": crawler or product_token[0], "product_tokens": product_token}]
+        overrides["crawlers"] = [{"id": crawler or _id_of(product_token[0]), "product_tokens": product_token}]
     elif crawler:
         raise ConfigurationError(f"--crawler {crawler} needs its --product-token.")
     chosen = settings.load(config, overrides)
@@ -146,6 +147,11 @@ def demo(
     from proxy_addon.demo import run as tell
 
     tell(log, crawler, sys.stdout)
+
+
+def _id_of(product_token: str) -> str:
+    """An id for a crawler of which only the product token was given; settings.py judges the token itself."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", product_token).strip("-")[:64] or "crawler"
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from crawl_audit.text import storable
 from proxy_addon.content_coding import BoundedBody, CodingError
 from proxy_addon.network_fault import SITE_FAULTS, explain, fault
 
+ROBOTS_PATH = "/robots.txt"
 # RFC 9110 15.4: the statuses whose Location is to be followed.  300 leaves the choice to a person, 304 is no redirect.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # RFC 9110 8.8.3; anything else is not sent back.
@@ -79,18 +80,27 @@ class Fetcher:
         )
 
     async def fetch(
-        self, scope: Scope, user_agent: str | None = None, etag: str | None = None, etag_url: str | None = None
+        self,
+        scope: Scope,
+        user_agent: str | None = None,
+        etag: str | None = None,
+        etag_url: str | None = None,
+        *,
+        path: str = ROBOTS_PATH,
     ) -> Fetched:
-        """The robots.txt that governs ``scope``; never raises for what a site does, only CancelledError.
+        """The robots.txt that governs ``scope``, or the file at ``path`` beside it.
 
-        ``etag`` is sent to ``etag_url`` alone (by default the robots.txt of the scope): the same tag from another
-        place means another file.
+        Never raises for what a site does, only CancelledError.
+
+        ``etag`` is sent to ``etag_url`` alone (by default the file's own URL): the same tag from another place means
+        another file.
         """
+        url = f"{scope.scheme}://{scope.authority}{path}"
         trip = _Trip(
-            url=scope.robots_url,
+            url=url,
             user_agent=user_agent or self._user_agent,
             etag=etag if etag is not None and _ENTITY_TAG.fullmatch(etag) else None,
-            etag_url=etag_url or scope.robots_url,
+            etag_url=etag_url or url,
         )
         async with self._slots:
             started = time.monotonic()

@@ -1,8 +1,8 @@
 """Until when a robots.txt holds: what the site asks, within what RFC 9309 2.4 and politeness allow.
 
-There is no grace: a copy past its time is fetched again before anything is judged by it.  And there is no last good
-copy: while robots.txt is unreachable everything is disallowed (RFC 9309 2.3.1.4: "the crawler MUST assume complete
-disallow"), because a permission that the site can no longer withdraw is not one to rely on in an audit.
+There is no grace: a copy past its time is fetched again before anything is judged by it.  And by default there is no
+last good copy: while robots.txt is unreachable everything is disallowed (RFC 9309 2.3.1.4: "the crawler MUST assume
+complete disallow"), because a permission that the site can no longer withdraw is not one to rely on in an audit.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Journal:
         self.live: LiveFile | None = live
         self._path = live.path
         self._spill = spill
-        self._live_first = chain.next_seq
+        self.next_seq = self._live_first = chain.next_seq  # of the next entry; the chain follows in settle()
         self._unsettled: list[dict[str, Any]] = []
         self._doubt: list[_Placed] = []
         self.fault: str | None = None
@@ -80,11 +80,6 @@ class Journal:
         self.records_in_live = 0  # seals not counted
         self.decisions_in_live = 0
         self.sealed = False  # the last entry is a seal
-
-    @property
-    def next_seq(self) -> int:
-        """Sequence number of the next entry."""
-        return self.chain.next_seq + len(self._unsettled)
 
     @property
     def doubtful(self) -> list[Item]:
@@ -229,6 +224,7 @@ class Journal:
     def _durable(self, placed: list[_Placed], result: Result) -> None:
         for part in placed:
             result.durable.append((part.item, part.first, len(part.entries)))
+            self.next_seq += len(part.entries)
             self._unsettled.extend(entry for _, entry in part.entries)
 
 

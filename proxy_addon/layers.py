@@ -4,17 +4,22 @@ mitmproxy 12.2.3 (pinned exactly; tests/proxy_addon/test_layers.py is the contra
 
 * a request that cannot be parsed is answered 400 without any hook: here it becomes a record;
 * a request head has no size limit (``_http1.py`` says so itself): here it has one;
-* the body of a denied request is kept in memory until its end: here it is counted and dropped.
+* the body of a denied request is kept in memory until its end: here it is counted and dropped;
+* trailer fields crash the connection (``_http1.py``: NotImplementedError): here they are dropped, as RFC 9110 6.5.1
+  allows, and the exchange ends like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import h11
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.connection import Client
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http
-from mitmproxy.proxy.layers.http import RequestData
+from mitmproxy.proxy.layers.http import RequestData, _http1
 
 # Precedents: nginx 32 KiB in all, Apache 8 KiB a field; crawlers send cookies, so twice the usual.
 HEAD_BYTES_MAX = 256 * 1024
@@ -32,6 +37,7 @@ def install(on_malformed: OnMalformed) -> None:
 
     http.Http1Server = GuardedHttp1Server  # type: ignore[misc]
     http.HttpStream = _DiscardingHttpStream  # type: ignore[misc]
+    _http1.ChunkedReader = _ChunkedReaderWithoutTrailers  # type: ignore[misc]
 
 
 class _GuardedHttp1Server(http.Http1Server):
@@ -65,6 +71,12 @@ class _DiscardingHttpStream(http.HttpStream):
         if isinstance(event, RequestData) and self.flow.metadata.get(DENIED):
             event.data = b""
         yield from super().state_consume_request_body(event)
+
+
+class _ChunkedReaderWithoutTrailers(ChunkedReader):
+    def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        event = super().__call__(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
 
 
 def _reason(message: str) -> str:

@@ -27,7 +27,7 @@ from crawl_audit.views import create_views
 # What auditors open must open with DuckDB 1.4 and newer.
 AUDIT_STORAGE_VERSION = "v1.4.0"
 _LIVE_NAME = re.compile(r"(?P<log>.+)\.(?P<number>[0-9]{6})\.duckdb")
-_STARTED = re.compile(r"-(\d{8}T\d{6}Z-[0-9a-f]{8})$")
+_STARTED = re.compile(r"-(\d{8}T\d{6}Z)-[0-9a-f]{8}$")
 
 
 def fsync_path(path: Path) -> None:
@@ -49,7 +49,7 @@ def new_log_name(node: str, now: Instant) -> str:
 
 
 def started_key(log: str) -> str:
-    """What orders logs by the start of their process, whatever the node."""
+    """What orders logs by the second their process started, whatever the node."""
     match = _STARTED.search(log)
     return match[1] if match else ""
 
@@ -90,9 +90,11 @@ class LogDirectory:
 
     def logs(self) -> list[str]:
         """Every log with a published segment or a checkpoint, in the order of their start."""
-        published = {path.name for path in self.segments.iterdir() if path.is_dir() and path.name != "schema"}
-        signed = {path.name.removesuffix(".checkpoint") for path in self.checkpoints.glob("*.checkpoint")}
-        return sorted(published | signed, key=lambda log: (started_key(log), log))
+        published = {path.name: path for path in self.segments.iterdir() if path.is_dir() and path.name != "schema"}
+        signed = {path.name.removesuffix(".checkpoint"): path for path in self.checkpoints.glob("*.checkpoint")}
+        written = {log: path.stat().st_mtime_ns for log, path in (signed | published).items()}
+        # Names tell the second of the start; of two starts in one second the one written to last is the later.
+        return sorted(written, key=lambda log: (started_key(log), written[log], log))
 
     @contextmanager
     def acquire(self) -> Iterator[None]:

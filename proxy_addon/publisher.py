@@ -111,11 +111,13 @@ def _convert(live: Path, log_directory: Path, last_seq: int) -> Segment:
         said = process.stdout.read().strip()
         code = process.wait()
         watchdog.cancel()
-    last_line = said.splitlines()[-1] if said else f"the helper process ended with {code}"
-    if code != 0:
-        try:
-            reason = json.loads(last_line)["error"]
-        except (ValueError, LookupError, TypeError):
-            reason = last_line
-        raise LogUnavailable(reason, reason="audit_segment_unpublished")
-    return Segment(**json.loads(last_line))
+    # Whatever else a library printed at the end, the result is the one line that is an object.
+    lines = [line for line in said.splitlines() if line.startswith("{")]
+    try:
+        result = json.loads(lines[-1])
+        if code == 0:
+            return Segment(**result)
+        reason = result["error"]
+    except (ValueError, LookupError, TypeError):
+        reason = said.splitlines()[-1] if said else f"the helper process ended with {code}"
+    raise LogUnavailable(reason, reason="audit_segment_unpublished")

@@ -27,7 +27,7 @@ from crawl_audit.text import storable
 from proxy_addon.chain import Chain, is_forwarded
 from proxy_addon.journal import encode
 from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError, remove
-from proxy_addon.log_directory import LogDirectory, fsync_path, started_key
+from proxy_addon.log_directory import LogDirectory, fsync_path
 from proxy_addon.segments import publish
 
 logger = logging.getLogger("crawl_audit.recovery")
@@ -60,7 +60,7 @@ def recover(directory: LogDirectory) -> Recovered:
             f" {_line(error)}; mend that and start again, nothing is lost."
         ) from error
     logs = directory.logs()
-    previous = max(logs, key=started_key) if logs else None
+    previous = logs[-1] if logs else None
     if previous is not None and previous not in [chain.log for chain in found.chains]:
         _check_head(directory, previous, found)
     return Recovered(previous_log=previous, incidents=found.incidents, chains=found.chains)

@@ -1,12 +1,14 @@
 """The snapshot in force for a robots scope: one fetch at a time, on record before first use, renewed when old.
 
 Decided here: a copy past ``valid_until`` is never served, the next request waits for the new one; while robots.txt is
-unreachable everything is disallowed (freshness.py says why); a robots.txt the crawler fetched itself is always
-recorded, but is in force only where the sidecar holds no valid answer of its own.
+unreachable everything is disallowed (freshness.py says why), unless the last good copy is to stay in force for a
+while; a robots.txt the crawler fetched itself is always recorded, but is in force only where the sidecar holds no
+valid answer of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,9 +18,10 @@ from crawl_audit import robots
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.records import Instant, Record, RobotsOutcome, Snapshot, SnapshotSource
 from crawl_audit.target import Scope
-from proxy_addon import snapshots
+from crawl_audit.tdmrep import TdmrepEntry
+from proxy_addon import snapshots, tdmrep_file
 from proxy_addon.compiled_rules import CompiledRules
-from proxy_addon.fetcher import Fetched
+from proxy_addon.fetcher import ROBOTS_PATH, Fetched
 from proxy_addon.freshness import Freshness
 from proxy_addon.observed import is_answer, observed_answer
 from proxy_addon.single_flight import FlightCancelledError, SingleFlight
@@ -32,9 +35,15 @@ class Fetches(Protocol):
     """What the cache needs of the fetcher."""
 
     async def fetch(
-        self, scope: Scope, user_agent: str | None = None, etag: str | None = None, etag_url: str | None = None
+        self,
+        scope: Scope,
+        user_agent: str | None = None,
+        etag: str | None = None,
+        etag_url: str | None = None,
+        *,
+        path: str = ROBOTS_PATH,
     ) -> Fetched:
-        """One robots.txt; never raises for what a site does."""
+        """One robots.txt, or the file at ``path`` beside it; never raises for what a site does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,8 @@ class CacheSettings:
     entries_max: int = 50_000  # scopes
     body_bytes_max: int = 256 * 1024 * 1024  # bodies kept for another product token or a 304
     observed_bytes_max: int = 1024 * 1024  # of a robots.txt the crawler fetched, after decoding
+    last_good_copy_s: float = 0  # oldest successful copy that stays in force while robots.txt is unreachable; 0: none
+    tdmrep: bool = False  # fetch /.well-known/tdmrep.json beside robots.txt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +66,20 @@ class InForce:
     snapshot: Snapshot
     seq: int
     rules: robots.Rules | None
+    tdmrep: tuple[TdmrepEntry, ...] = ()
+    """Reservations of the site's tdmrep.json, in its order; none where there is no such file or it is not fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
     copy: Copy
     seq: int
+    good: _Held | None = None  # where ``copy`` is unreachable: the last successful one, itself without ``good``
+    tdmrep: tuple[TdmrepEntry, ...] = ()
 
     @property
     def weight(self) -> int:
-        return len(self.copy.body or b"")
+        return len(self.copy.body or b"") + (self.good.weight if self.good else 0) + tdmrep_file.weight(self.tdmrep)
 
 
 class RobotsCache:
@@ -94,7 +109,7 @@ class RobotsCache:
 
     @property
     def body_bytes(self) -> int:
-        """Octets of robots.txt held."""
+        """Octets of robots.txt held, and of what tdmrep.json files say."""
         return self._body_bytes
 
     async def current(self, scope: Scope, tokens: tuple[str, ...]) -> InForce:
@@ -109,7 +124,11 @@ class RobotsCache:
                 held = await self._flights.run(scope, lambda: self._refresh(scope))
             else:
                 self._held.move_to_end(scope)
-            return InForce(snapshot=held.copy.snapshot, seq=held.seq, rules=await self._rules(held.copy, tokens))
+            used = held
+            if held.good is not None and self._is_good_enough(held.good.copy.snapshot):
+                used = held.good
+            rules = await self._rules(used.copy, tokens)
+            return InForce(snapshot=used.copy.snapshot, seq=used.seq, rules=rules, tdmrep=held.tdmrep)
         except FlightCancelledError:
             raise LogUnavailable("The sidecar is stopping; try again.", reason="draining") from None
 
@@ -149,8 +168,10 @@ class RobotsCache:
             self._observed.pop(scope, None)
             raise
         # A fetch of ours that reached nothing holds no copy: what the site answers the crawler is better than none.
-        if _reached(copy.snapshot) and self._own_answer(scope) is None:
-            self._put_in_force(scope, _Held(copy=copy, seq=seq))
+        # But a scope whose tdmrep.json is wanted and was never asked for needs a fetch of ours first.
+        known_scope = self._held.get(scope)
+        if _reached(copy.snapshot) and self._own_answer(scope) is None and (known_scope or not self._settings.tdmrep):
+            self._put_in_force(scope, _Held(copy=copy, seq=seq, tdmrep=known_scope.tdmrep if known_scope else ()))
 
     async def aclose(self) -> None:
         """Give up fetches and compilations under way; their waiters get LogUnavailable."""
@@ -161,11 +182,31 @@ class RobotsCache:
         held = self._held.get(scope)
         previous = held.copy if held else None
         etag, etag_url = _condition(previous)
-        fetched = await self._fetcher.fetch(scope, etag=etag, etag_url=etag_url)
-        copy = self._copy(scope, fetched, self._now(), SnapshotSource.FETCHED, previous)
-        renewed = _Held(copy=copy, seq=await self._record(copy))
+        fetching = self._fetcher.fetch(scope, etag=etag, etag_url=etag_url)
+        if self._settings.tdmrep:
+            fetched, beside = await asyncio.gather(fetching, self._fetcher.fetch(scope, path=tdmrep_file.PATH))
+            found = await self._compiled.off_loop(lambda: tdmrep_file.read(beside), len(beside.body or b""))
+        else:
+            fetched, found = await fetching, tdmrep_file.Found()
+        at = self._now()
+        copy = self._copy(scope, fetched, at, SnapshotSource.FETCHED, previous)
+        # A tdmrep.json that cannot be reached has withdrawn nothing: what it said last still holds.
+        entries = found.entries if found.entries is not None else held.tdmrep if held else ()
+        seq = await self._record(copy, tdmrep_file.records_of(found, at))
+        renewed = _Held(copy=copy, seq=seq, good=self._good(copy, held), tdmrep=entries)
         self._put_in_force(scope, renewed)
         return renewed
+
+    def _good(self, copy: Copy, held: _Held | None) -> _Held | None:
+        """The copy to stay in force where ``copy``, which renews ``held``, is unreachable."""
+        if held is None or _reached(copy.snapshot) or self._settings.last_good_copy_s <= 0:
+            return None
+        good = held.good or (held if held.copy.snapshot.outcome is RobotsOutcome.SUCCESSFUL else None)
+        return good if good is not None and self._is_good_enough(good.copy.snapshot) else None
+
+    def _is_good_enough(self, snapshot: Snapshot) -> bool:
+        """Whether a successful copy may stand in: RFC 9309 2.4 allows more than 24 hours while unreachable."""
+        return 0 <= self._now() - snapshot.recorded_at <= self._settings.last_good_copy_s * 1_000_000
 
     def _copy(
         self, scope: Scope, fetched: Fetched, at: Instant, source: SnapshotSource, previous: Copy | None = None

@@ -208,7 +208,9 @@ def decision(
         exemption=None,
         detail=None,
         crawl_delay_ms=None,
+        request_interval_ms=None,
         since_previous_ms=None,
+        held_ms=None,
     )
     return replace(made, **changes)
 

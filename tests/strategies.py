@@ -24,7 +24,8 @@ storable_texts = st.text(
 ).filter(is_storable)
 
 integers = st.one_of(
-    st.integers(-INTEGER_MAX, INTEGER_MAX), st.sampled_from([0, 1, -1, INTEGER_MAX, -INTEGER_MAX, 1_793_000_000_000_000])
+    st.integers(-INTEGER_MAX, INTEGER_MAX),
+    st.sampled_from([0, 1, -1, INTEGER_MAX, -INTEGER_MAX, 1_793_000_000_000_000]),
 )
 salts = st.binary(min_size=schema.SALT_BYTES, max_size=schema.SALT_BYTES)
 
@@ -33,11 +34,14 @@ raw_targets = st.one_of(
     st.binary(max_size=200),
     st.binary(max_size=100).map(lambda octets: b"/" + octets),
     st.text(max_size=60).map(lambda text: ("/" + text).encode("utf-8", "surrogatepass")),
-    st.sampled_from([b"", b"*", b"/", b"/robots.txt", b"/robots.txt?x", b"http://other.example/", b"/%00%ff", b"//a/b"]),
+    st.sampled_from(
+        [b"", b"*", b"/", b"/robots.txt", b"/robots.txt?x", b"http://other.example/", b"/%00%ff", b"//a/b"]
+    ),
 )
 _odd_hosts = [
-    "", ".", "..", "a..b", "[", "]", "[]", "[::1]", "[::1", "::1]", "::1%eth0", "[::1%\n]", "[example.com]", "127.0.0.1",
-    "2130706433", "EXAMPLE.com.", "example.com..", "xn--mnchen-3ya.de", "münchen.de", "xn--ü", "ß.example", "a。b",
+    "", ".", "..", "a..b", "[", "]", "[]", "[::1]", "[::1", "::1]", "::1%eth0", "[::1%\n]", "[example.com]",
+    "127.0.0.1", "2130706433", "EXAMPLE.com.", "example.com..", "xn--mnchen-3ya.de", "münchen.de", "xn--ü",
+    "ß.example", "a。b",
     "a" * 64 + ".example", "a" * 300, "exa mple", "example.com:80", "\ud800.example", "İ.example", "-a.example",
 ]  # fmt: skip
 raw_hosts = st.one_of(

@@ -75,6 +75,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str | None, str]] = {
     "crawl_audit/robots_lines.py": ("tests/crawl_audit/test_robots.py", "the first half of robots.py's work"),
     "crawl_audit/robots_paths.py": ("tests/crawl_audit/test_robots.py", "the second half of robots.py's work"),
     "proxy_addon/__main__.py": ("tests/test_packaging.py", "run there as a program"),
+    "proxy_addon/sidecar.py": ("tests/end_to_end/test_life.py", "started, stopped and killed there as a process"),
     "reports/__main__.py": ("tests/test_packaging.py", "run there as a program"),
 }
 

@@ -68,7 +68,9 @@ def decision(number: int, action: Action = Action.FORWARDED, **changes: Any) -> 
         "exemption": None,
         "detail": None,
         "crawl_delay_ms": None,
+        "request_interval_ms": None,
         "since_previous_ms": None,
+        "held_ms": None,
     }
     return records.Decision(**{**values, **changes})
 

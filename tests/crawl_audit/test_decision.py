@@ -43,7 +43,7 @@ judgements = st.builds(
 
 @pytest.mark.parametrize("verdict,basis,mode", list(itertools.product(Verdict, Basis, Mode)))
 def test_the_action_follows_from_verdict_basis_and_mode(verdict: Verdict, basis: Basis, mode: Mode) -> None:
-    denied = basis is Basis.ERROR or (verdict is Verdict.DISALLOWED and mode is Mode.ENFORCE)
+    denied = basis in (Basis.ERROR, Basis.CRAWL_DELAY) or (verdict is Verdict.DISALLOWED and mode is Mode.ENFORCE)
     assert action_for(verdict, basis, mode) is (Action.DENIED if denied else Action.FORWARDED)
 
 
@@ -57,7 +57,7 @@ def test_a_decision_can_be_recorded_and_its_action_is_the_tables(
     made = decide(request, mode, judgement, snapshot, None if snapshot is None else 3)
     assert schema.to_record(schema.parse_entry(schema.to_entry(made, bytes(16)))) == made
     assert made.action is action_for(judgement.verdict, judgement.basis, mode)
-    if mode is Mode.ENFORCE and judgement.basis is not Basis.ERROR:
+    if mode is Mode.ENFORCE and judgement.basis not in (Basis.ERROR, Basis.CRAWL_DELAY):
         assert (made.action is Action.DENIED) == (made.verdict is Verdict.DISALLOWED)
     assert (made.verdict, made.basis, made.mode) == (judgement.verdict, judgement.basis, mode)
 

@@ -15,7 +15,21 @@ from tests.strategies import records as any_record
 
 KINDS = typing.get_args(Record)
 # The first words a reader of SQL stumbles over: reserved in DuckDB 2.0.
-RESERVED = {"at", "order", "group", "table", "select", "where", "from", "to", "end", "default", "check", "column", "all"}
+RESERVED = {
+    "at",
+    "order",
+    "group",
+    "table",
+    "select",
+    "where",
+    "from",
+    "to",
+    "end",
+    "default",
+    "check",
+    "column",
+    "all",
+}
 
 
 @given(any_record)
@@ -54,7 +68,7 @@ def test_every_kind_says_first_when_it_was_recorded(cls: type) -> None:
 
 def test_every_kind_is_in_the_schema_under_its_name() -> None:
     assert set(schema.KINDS.values()) == set(KINDS)
-    assert all(cls.KIND == kind for kind, cls in schema.KINDS.items())
+    assert all(kind == cls.KIND for kind, cls in schema.KINDS.items())
 
 
 @pytest.mark.parametrize("cls", KINDS)
@@ -71,11 +85,13 @@ def test_the_words_auditors_filter_by_are_these() -> None:
         "Verdict": ["allowed", "disallowed"],
         "Basis": [
             "rule", "no_rule", "no_group", "unavailable", "unreachable", "robots_txt", "error", "exemption",
+            "signal", "crawl_delay",
         ],
         "Mode": ["audit", "enforce"],
         "Action": ["forwarded", "denied"],
         "Outcome": [
-            "completed", "client_abort", "upstream_error", "timeout", "not_sent", "proxy_shutdown", "unknown_after_crash",
+            "completed", "client_abort", "upstream_error", "timeout", "not_sent", "proxy_shutdown",
+            "unknown_after_crash",
         ],
     }  # fmt: skip
     assert [member.value for member in RobotsOutcome] == ["successful", "unavailable", "unreachable"]

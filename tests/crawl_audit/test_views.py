@@ -18,7 +18,8 @@ DISALLOWED = "/private/x"
 DECISION = (
     "log seq recorded_at exchange_id crawler product_token client user_agent token_in_user_agent method scheme host"
     " port target url target_b64 site snapshot_seq robots_sha256 robots_age_ms verdict basis group_tokens rule"
-    " rule_line protego_verdict divergent parser mode action exemption detail crawl_delay_ms since_previous_ms"
+    " rule_line protego_verdict divergent parser mode action exemption detail crawl_delay_ms"
+    " request_interval_ms since_previous_ms held_ms"
 ).split()
 EXCHANGE = (
     "completed_at outcome error status request_bytes response_bytes content_type modality body_sha256 duration_ms"

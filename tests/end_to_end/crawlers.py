@@ -6,14 +6,18 @@ tests hold the crawlers to that, because a crawler that never misbehaved would p
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from tests.end_to_end.harness import Sidecar, crawlers_python, run_program
+from tests.end_to_end.harness import ROOT, Sidecar
 from tests.end_to_end.origin import Origin
 
 PATHS = ("/", "/a.html", "/private/one.html", "/private/two.html")
@@ -137,3 +141,30 @@ CLIENTS = (
     # Fetches robots.txt outside the proxy, cannot reach it, and takes everything for allowed (Crawlee 1.11).
     RealClient("crawlee-respect-robots", "http", False, False, _crawlee),
 )
+
+
+def crawlers_python() -> str:
+    """A Python that has Scrapy and Crawlee; the test fails where there is none."""
+    named = os.environ.get("CRAWL_AUDIT_CRAWLERS_PYTHON")
+    if named:
+        return named
+    own = ROOT / ".venv-crawlers" / "bin" / "python"
+    if own.exists():
+        return str(own)
+    missing = [name for name in ("scrapy", "crawlee") if importlib.util.find_spec(name) is None]
+    assert not missing, f"{' and '.join(missing)} must be installed for this test: install requirements/dev.txt."
+    return sys.executable
+
+
+def run_program(arguments: Sequence[str], directory: Path, seconds: float = 60, **environment: str) -> str:
+    """Run a crawler in ``directory`` and return what it said, whatever its exit code."""
+    kept = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and k != "PYTHONPATH"}
+    done = subprocess.run(
+        list(arguments),
+        cwd=directory,
+        env=kept | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=seconds,
+    )
+    return done.stdout.decode("utf-8", "replace")

@@ -7,16 +7,16 @@ log is read the way an auditor reads it.  A small ``sitecustomize`` on its path 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,10 +231,8 @@ def _status_kib(pid: int, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
 
 
-def tls_context(certificate: Path) -> Any:
+def tls_context(certificate: Path) -> ssl.SSLContext:
     """A client context that trusts one CA."""
-    import ssl
-
     return ssl.create_default_context(cafile=str(certificate))
 
 
@@ -276,30 +274,3 @@ def end(sidecar: Sidecar) -> None:
 def quote(text: str) -> str:
     """An SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def crawlers_python() -> str:
-    """A Python that has Scrapy and Crawlee; the test fails where there is none."""
-    named = os.environ.get("CRAWL_AUDIT_CRAWLERS_PYTHON")
-    if named:
-        return named
-    own = ROOT / ".venv-crawlers" / "bin" / "python"
-    if own.exists():
-        return str(own)
-    missing = [name for name in ("scrapy", "crawlee") if importlib.util.find_spec(name) is None]
-    assert not missing, f"{' and '.join(missing)} must be installed for this test: install requirements/dev.txt."
-    return sys.executable
-
-
-def run_program(arguments: Sequence[str], directory: Path, seconds: float = 60, **environment: str) -> str:
-    """Run a crawler in ``directory`` and return what it said, whatever its exit code."""
-    kept = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and k != "PYTHONPATH"}
-    done = subprocess.run(
-        list(arguments),
-        cwd=directory,
-        env=kept | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=seconds,
-    )
-    return done.stdout.decode("utf-8", "replace")

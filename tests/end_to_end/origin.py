@@ -7,15 +7,16 @@ it is answered, with the wall clock, so that "the decision came first" can be ch
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
+
+from tests.end_to_end.access_log import Seen
+from tests.end_to_end.odd_behaviour import BEHAVIOURS
 
 ROBOTS = b"User-agent: *\nDisallow: /private/\n"
 PAGE = (
@@ -23,28 +24,6 @@ PAGE = (
     b'<a href="/a.html">a</a> <a href="/b.html">b</a> <a href="/private/one.html">one</a>'
     b' <a href="/private/two.html">two</a> <a href="/missing.html">missing</a>'
 )
-_CHUNK = bytes(64 * 1024)
-_WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
-
-
-@dataclass(slots=True, kw_only=True)
-class Seen:
-    """One request as the origin saw it; ``body_bytes`` grows while the body arrives."""
-
-    method: str
-    target: str
-    at_us: int
-    fields: list[tuple[str, str]]
-    body_bytes: int = 0
-
-    @property
-    def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
-
-    def field(self, name: str) -> str | None:
-        """First value of a field, or None."""
-        return next((value for key, value in self.fields if key.lower() == name), None)
 
 
 @dataclass(slots=True, eq=False)
@@ -168,7 +147,7 @@ async def _serve_one(origin: Origin, reader: asyncio.StreamReader, writer: async
     if parts.path == "/robots.txt":
         await _robots(origin, seen, writer)
         return True
-    handler = _ODD.get(parts.path)
+    handler = BEHAVIOURS.get(parts.path)
     if handler is not None:
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         await handler(seen, query, reader, writer)
@@ -209,73 +188,3 @@ async def _answer(
     head = f"HTTP/1.1 {status} Word\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     writer.write(head if seen.method == "HEAD" else head + body)
     await writer.drain()
-
-
-# --- odd behaviour, by path -------------------------------------------------------------------------------------------
-
-
-async def _reset(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-async def _cut(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Promise 1,000 octets, send 500, leave."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + bytes(500))
-    await writer.drain()
-
-
-async def _drip(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One octet every 20 ms for ``seconds``."""
-    count = int(float(query.get("seconds", "30")) / 0.02)
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n".encode())
-    for _ in range(count):
-        writer.write(b".")
-        await writer.drain()
-        await asyncio.sleep(0.02)
-
-
-async def _hints(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """103 Early Hints before the answer (RFC 8297)."""
-    writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
-    await writer.drain()
-    await asyncio.sleep(0.05)
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-    await writer.drain()
-
-
-async def _big(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """``bytes`` octets."""
-    left = int(query["bytes"])
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {left}\r\n\r\n".encode())
-    while left:
-        writer.write(_CHUNK[:left])
-        left -= min(left, len(_CHUNK))
-        await writer.drain()
-
-
-async def _echo(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """WebSocket: accept, send one masked text message back, close."""
-    key = (seen.field("sec-websocket-key") or "").encode()
-    accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET).digest())
-    writer.write(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-    )
-    size = (await reader.readexactly(2))[1] & 0x7F
-    mask = await reader.readexactly(4)
-    text = bytes(octet ^ mask[i % 4] for i, octet in enumerate(await reader.readexactly(size)))
-    writer.write(bytes([0x81, len(text)]) + text + b"\x88\x02\x03\xe8")
-    await writer.drain()
-    await reader.read(64)
-
-
-_Handler = Callable[[Seen, dict[str, str], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-_ODD: dict[str, _Handler] = {
-    "/odd/reset": _reset,
-    "/odd/cut": _cut,
-    "/odd/drip": _drip,
-    "/odd/103": _hints,
-    "/big": _big,
-    "/ws": _echo,
-    "/private/ws": _echo,
-}

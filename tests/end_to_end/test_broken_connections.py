@@ -195,15 +195,31 @@ def test_a_site_that_breaks_off_is_an_upstream_error_on_record(
     assert row["status"] == (200 if received else None)
 
 
-def test_a_site_that_sends_103_gets_an_end_on_record(enforcing: Sidecar, sites: Farm) -> None:
+def test_an_interim_answer_is_never_taken_for_the_final_one(enforcing: Sidecar, sites: Farm) -> None:
     origin = sites.start()
-    try:
-        with enforcing.client(timeout=3) as client:
-            client.get(origin.url + "/odd/103")
-    except httpx.TransportError:
-        pass  # mitmproxy takes 103 for the final answer; a crawler that waits for the real one gives up
-    row = exchange(enforcing, origin)
-    assert row["outcome"] is not None
+    with enforcing.client() as client:
+        answers = [client.get(origin.url + path) for path in ("/odd/103", "/page")]
+    assert [answer.status_code for answer in answers] == [502, 200]
+    assert answers[0].headers["content-type"] == "application/problem+json"
+    assert "GET" in answers[1].text  # and not the late answer to the request before
+    rows = enforcing.sealed_rows(f"SELECT outcome, status, error FROM exchange WHERE port = {origin.port} ORDER BY seq")
+    assert [(row["outcome"], row["status"]) for row in rows] == [("upstream_error", 103), ("completed", 200)]
+    assert "103" in rows[0]["error"]
+
+
+def test_trailer_fields_are_dropped_and_the_exchange_ends_like_any_other(enforcing: Sidecar, sites: Farm) -> None:
+    down, up = sites.start(), sites.start()
+    with enforcing.client() as client:
+        answer = client.get(down.url + "/odd/trailers")
+    assert (answer.status_code, answer.text) == (200, "hello")
+    row = exchange(enforcing, down)
+    assert (row["outcome"], row["response_bytes"]) == ("completed", 5)
+
+    head = f"POST {up.url}/form HTTP/1.1\r\nHost: {up.authority}\r\nConnection: close\r\n"
+    body = "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5d41402a\r\n\r\n"
+    assert enforcing.ask((head + body).encode()).startswith(b"HTTP/1.1 200 ")
+    row = exchange(enforcing, up)
+    assert (row["outcome"], row["request_bytes"], up.hits("/form")[0].body_bytes) == ("completed", 5, 5)
 
 
 def test_a_site_with_a_certificate_nobody_trusts_gets_no_request(enforcing: Sidecar, sites: Farm) -> None:

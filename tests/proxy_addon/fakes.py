@@ -13,8 +13,19 @@ from mitmproxy.test import taddons, tflow, tutils
 
 from crawl_audit import robots, schema
 from crawl_audit.identity import Crawler
-from crawl_audit.records import Completion, Decision, Incident, Instant, Mode, Record, RobotsOutcome, Signal
-from crawl_audit.records import Snapshot, SnapshotSource, Tunnel
+from crawl_audit.records import (
+    Completion,
+    Decision,
+    Incident,
+    Instant,
+    Mode,
+    Record,
+    RobotsOutcome,
+    Signal,
+    Snapshot,
+    SnapshotSource,
+    Tunnel,
+)
 from crawl_audit.target import Scope
 from proxy_addon.addon import AuditAddon
 from proxy_addon.metrics import Metrics

@@ -141,6 +141,16 @@ def test_a_directory_whose_name_cannot_be_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path / ("x" * 300))
 
 
+def test_a_key_that_another_start_makes_at_the_same_moment_is_not_overwritten(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ca.KEY_FILE).write_bytes((made / ca.KEY_FILE).read_bytes())
+    before = contents(tmp_path)
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    assert "cannot be made" in refusal(tmp_path, make=True)
+    assert contents(tmp_path) == before
+
+
 def test_a_key_that_is_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / ca.KEY_FILE).mkdir()
     refusal(tmp_path, make=True)

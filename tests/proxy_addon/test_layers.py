@@ -106,7 +106,9 @@ def test_mitmproxy_alone_makes_nothing_of_it_known(opts: Options) -> None:
     assert wire.hooks == []
 
 
-@pytest.mark.parametrize("head", [b"GET / HTTP/1.0\r\n\r\n", b"GET /a HTTP/1.1\r\nUser-Agent: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost:\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.0\r\n\r\n", b"GET /a HTTP/1.1\r\nUser-Agent: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost:\r\n\r\n"]
+)
 def test_a_request_without_a_host_is_refused_and_made_known(opts: Options, reports: Reports, head: bytes) -> None:
     wire = Wire(opts, let_pass)
     wire.receive(head)
@@ -229,7 +231,10 @@ def test_the_limit_is_for_each_head_and_not_for_what_a_connection_carries(opts: 
     wire = Wire(opts, deny)
     for _ in range(5):
         body = b"x" * (200 * KIB)
-        send(wire, b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        send(
+            wire,
+            b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
+        )
     assert wire.hooks.count("requestheaders") == 5
     assert wire.to_client.count(b"HTTP/1.1 503 ") == 5
     assert reports.made == []

@@ -125,3 +125,13 @@ def test_logs_are_ordered_by_their_start_whatever_their_node(tmp_path: Path) -> 
             (second, 1),
         ]
     assert started_key("nonsense") == ""
+
+
+def test_of_two_logs_begun_in_one_second_the_one_written_last_is_the_later(tmp_path: Path) -> None:
+    directory = LogDirectory(tmp_path)
+    names = ["n-19700101T000000Z-ffffffff", "n-19700101T000000Z-00000000"]
+    with directory.acquire():
+        for time_ns, name in enumerate(names):
+            (directory.segments / name).mkdir()
+            os.utime(directory.segments / name, ns=(time_ns, time_ns))
+        assert directory.logs() == names

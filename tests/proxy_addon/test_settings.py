@@ -21,6 +21,15 @@ from crawl_audit.text import is_storable
 from proxy_addon.settings import ENV_PREFIX, Settings, load, split_address
 
 DIGEST = hashlib.sha256(b"secret").hexdigest()
+TWO_CRAWLERS_ONE_TOKEN = f"""
+[[crawlers]]
+id = "a"
+product_tokens = ["A"]
+[[crawlers]]
+id = "b"
+product_tokens = ["B"]
+token_sha256 = "{DIGEST}"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -159,8 +168,7 @@ def test_an_unknown_override_is_refused() -> None:
         ),
         (f'[[crawlers]]\nid = "a"\nproduct_tokens = ["A"]\ntoken_sha256 = "{DIGEST}"\n' * 2, "an id of its own"),
         (
-            f'[[crawlers]]\nid = "a"\nproduct_tokens = ["A"]\n[[crawlers]]\nid = "b"\nproduct_tokens = ["B"]\n'
-            f'token_sha256 = "{DIGEST}"',
+            TWO_CRAWLERS_ONE_TOKEN,
             "so that the log can tell them apart",
         ),
     ],

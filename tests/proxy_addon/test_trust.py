@@ -60,7 +60,9 @@ def test_certificate_and_name_are_verified_with_tls_12_at_least(tmp_path: Path) 
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
 def test_a_file_without_a_certificate_is_refused(tmp_path: Path, content: bytes) -> None:
     extra = tmp_path / "extra.pem"
     extra.write_bytes(content)

