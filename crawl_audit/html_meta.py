@@ -31,7 +31,7 @@ _MARKUP = re.compile(
 # Elements whose content is text: nothing in them is a tag until they end (HTML, 13.1.2).
 _TEXT_ONLY = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
 # Possessive, so that a match that fails has not been tried in more than one way.
-_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s=>/][^\s=>/]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)?))?+""")
+_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s>/][^\s=>/]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)?))?+""")
 _TAG_END = re.compile(r"[\s/]*+>?")
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -63,6 +63,8 @@ def html_signals(body: bytes, product_tokens: Collection[str]) -> list[FoundSign
             lower = lower if lower is not None else _ascii_lower(text)
             position = _after(lower, "</" + name, position)
             continue
+        if text[position - 1] != ">":
+            continue  # the tag does not end, or not within what is read: half of it may say the contrary
         signal = _meta(attributes, tokens) if name == "meta" else _link(attributes)
         if signal is not None:
             protocol, value, scope = signal

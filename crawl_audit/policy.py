@@ -12,8 +12,9 @@ from crawl_audit.exemptions import Exemptions
 from crawl_audit.identity import Crawler
 from crawl_audit.records import Basis, Instant, Verdict
 from crawl_audit.robots import Judgement
-from crawl_audit.signal_policy import Reservation, SignalPolicy
+from crawl_audit.signal_policy import SignalPolicy
 from crawl_audit.target import Target
+from crawl_audit.tdmrep import TdmrepEntry
 from crawl_audit.text import storable
 from crawl_audit.wishes import NONE, Wishes
 
@@ -46,14 +47,14 @@ class Policy:
         target: Target,
         at: Instant,
         wishes: Wishes = NONE,
-        reservation: Reservation | None = None,
+        tdmrep: tuple[TdmrepEntry, ...] = (),
     ) -> Ruling:
         """The ruling on a request at that time; a judgement that is an error stays one, whatever is declared."""
         if judgement.basis is Basis.ERROR:
             return Ruling(judgement=judgement)
         interval_ms = None if target.is_robots_txt else wishes.request_interval_ms(at)
         if self._signals and judgement.verdict is Verdict.ALLOWED and not target.is_robots_txt:
-            refusal = self._signals.refusal(crawler.purpose, target.target, wishes, reservation)
+            refusal = self._signals.refusal(crawler.purpose, target.target, wishes, tdmrep)
             if refusal is not None:
                 judgement = replace(judgement, verdict=Verdict.DISALLOWED, basis=Basis.SIGNAL, detail=refusal)
         exemption = self._exemptions.covering(crawler.id, target, at)

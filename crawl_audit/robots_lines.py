@@ -19,6 +19,9 @@ BODY_BYTES_MAX = 1024 * 1024
 # own prefix.  Deviation: RFC 9309 knows no limit on a line.
 LINE_BYTES_MAX = 8 * 2083 - 1
 
+OTHERS_MAX = 20_000
+"""How many other records of a file are kept: they decide nothing, and a hostile file has 350,000."""
+
 _BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"[ \t]+")
 _EOL = re.compile(rb"\r\n?|\n")
@@ -85,13 +88,16 @@ def groups(body: bytes) -> tuple[list[Group], list[Record]]:
     """
     found: list[Group] = []
     loose: list[Record] = []
+    others = 0
     for record in records(body):
         if record.field is Field.USER_AGENT:
             if not found or found[-1].rules:
                 found.append(Group([], [], []))
             found[-1].agents.append(record.value)
         elif record.field is Field.OTHER:
-            (found[-1].others if found else loose).append(record)
+            others += 1
+            if others <= OTHERS_MAX:
+                (found[-1].others if found else loose).append(record)
         elif found:
             found[-1].rules.append(record)
     return found, loose

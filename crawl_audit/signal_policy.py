@@ -6,9 +6,10 @@ file.  What an answer carries is recorded and no more; by then the request has b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
+from crawl_audit.tdmrep import TdmrepEntry, reservation_for
 from crawl_audit.text import storable
 from crawl_audit.wishes import Wishes
 
@@ -38,9 +39,6 @@ PROTOCOLS = (*_CATEGORIES, _TDMREP)
 """The protocols that can deny."""
 _DECLARED = {"training": Purpose.TRAINING, "search": Purpose.SEARCH, "user_fetch": Purpose.USER}
 
-type Reservation = Callable[[str], str | None]
-"""TDMRep of one authority: path and query → what reserves the rights to it, as one phrase, or None."""
-
 
 class SignalPolicy:
     """The operator's policy; without words it denies nothing."""
@@ -58,7 +56,9 @@ class SignalPolicy:
         """Whether it can deny anything."""
         return bool(self._denied)
 
-    def refusal(self, purpose: str | None, target: str, wishes: Wishes, reservation: Reservation | None) -> str | None:
+    def refusal(
+        self, purpose: str | None, target: str, wishes: Wishes, tdmrep: tuple[TdmrepEntry, ...] = ()
+    ) -> str | None:
         """Why a crawler with this declared ``purpose`` may not fetch ``target``, as one sentence; None: it may.
 
         A purpose that is not declared, or none of the three, counts as all of them: nobody has said that it is not.
@@ -68,10 +68,18 @@ class SignalPolicy:
             for each in Purpose if declared is None else (declared,):
                 if each not in denied:
                     continue
-                category = _CATEGORIES[protocol].get(each) if protocol in _CATEGORIES else None
-                found = wishes.refused(protocol, category, target) if category else None
-                if protocol == _TDMREP and reservation is not None:
-                    found = reservation(target)
+                found = _refused(protocol, each, target, wishes, tdmrep)
                 if found is not None:
-                    return storable(f"{protocol} refuses the use for {each}: {found}", 500)
+                    return storable(f"{protocol} refuses the use for {each}: {found}.", 500)
         return None
+
+
+def _refused(
+    protocol: str, purpose: Purpose, target: str, wishes: Wishes, tdmrep: tuple[TdmrepEntry, ...]
+) -> str | None:
+    """What refuses the use, as one phrase; TDMRep reserves the rights to a path whatever the purpose."""
+    if protocol == _TDMREP:
+        entry = reservation_for(tdmrep, target)
+        return f"tdmrep.json reserves {entry.location}" if entry is not None and entry.reserved else None
+    category = _CATEGORIES[protocol].get(purpose)
+    return None if category is None else wishes.refused(protocol, category, target)

@@ -7,7 +7,7 @@ The fields are passed on untouched ("a proxy SHOULD NOT strip" them).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import http_sf
 
@@ -15,27 +15,24 @@ from crawl_audit.signals import RAW_CHARACTERS_MAX, FoundSignal
 from crawl_audit.text import storable
 
 PROTOCOL = "web-bot-auth"
-FIELDS = frozenset({"signature-input", "signature-agent"})
-"""The request's fields that are read, in lower case."""
+_AGENT, _INPUT = b"signature-agent", b"signature-input"
 _TAG = "web-bot-auth"
 _SIGNATURES_MAX = 10
 _PARAMETERS = ("keyid", "tag", "created", "expires")
 
 
-def request_signals(fields: Iterable[tuple[str, str]]) -> list[FoundSignal]:
+def request_signals(fields: Iterable[tuple[bytes, bytes]]) -> list[FoundSignal]:
     """One signal for each signature with the tag, at most 10; one without a reading where only an agent is named.
 
     ``fields`` are names and values in any case and order, fields of one name in the order sent.
     """
-    sent: dict[str, list[str]] = {}
+    sent: dict[bytes, list[str]] = {_AGENT: [], _INPUT: []}
     for name, value in fields:
-        if name.lower() in FIELDS:
-            sent.setdefault(name.lower(), []).append(value)
-    if not sent:
+        if name[:10].lower() == b"signature-" and name.lower() in sent:  # seldom, and this is asked of every request
+            sent[name.lower()].append(value.decode("utf-8", "replace"))
+    agent_field, input_field = (storable(", ".join(sent[name]), RAW_CHARACTERS_MAX) for name in (_AGENT, _INPUT))
+    if not agent_field and not input_field:
         return []
-    agent_field, input_field = (
-        storable(", ".join(sent.get(name, ())), RAW_CHARACTERS_MAX) for name in ("signature-agent", "signature-input")
-    )
     agents = _agents(agent_field)
     found = []
     for label, parameters in _signatures(input_field):
@@ -69,7 +66,7 @@ def _agents(field: str) -> dict[str, str]:
     return {"": bare[1:-1]} if len(bare) > 2 and bare[0] == bare[-1] == '"' else {}
 
 
-def _dictionary(field: str) -> dict[str, object]:
+def _dictionary(field: str) -> Mapping[str, object]:
     try:
         parsed = http_sf.parse(field.encode("utf-8", "replace"), tltype="dictionary")
     except (http_sf.StructuredFieldError, ValueError, LookupError):

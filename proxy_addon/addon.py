@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from mitmproxy import http
 
-from crawl_audit import decision as decisions
-from crawl_audit import robots, signals
+from crawl_audit import signals, web_bot_auth
+from crawl_audit.decision import unknown_target
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.identity import Crawler
-from crawl_audit.records import Action, Decision, Mode, Outcome, RobotsOutcome, Signal
+from crawl_audit.policy import Policy
+from crawl_audit.records import Action, Decision, Mode, Outcome
 from crawl_audit.target import Target, TargetError, parse_target, printable
 from crawl_audit.text import storable
-from proxy_addon import denial
+from proxy_addon import denial, page_signals
 from proxy_addon.boundary import decides, give, observes
+from proxy_addon.deciding import Asked, Decider
 from proxy_addon.denial import Answer
 from proxy_addon.exchanges import Answered, BodyMeter, Exchange, ExchangeTable
+from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, address_of, now_us
 from proxy_addon.robots_cache import RobotsCache
 
@@ -34,11 +37,22 @@ _PROXY_FIELDS = ("proxy-authorization", "proxy-connection", "proxy-authenticate"
 class AuditAddon:
     """Decides on, records and counts every exchange."""
 
-    def __init__(self, *, recorder: Recorder, cache: RobotsCache, mode: Mode) -> None:
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        cache: RobotsCache,
+        mode: Mode,
+        policy: Policy | None = None,
+        pacer: Pacer | None = None,
+        html_meta: bool = False,
+    ) -> None:
         self.recorder = recorder
         self.exchanges = ExchangeTable()
+        self.pacer = pacer or Pacer()
         self._cache = cache
-        self._mode = mode
+        self._html_meta = html_meta
+        self._decider = Decider(cache=cache, mode=mode, policy=policy or Policy(), pacer=self.pacer)
 
     # --- deciding ---------------------------------------------------------------------------------------------
 
@@ -61,23 +75,16 @@ class AuditAddon:
         except TargetError as error:
             await self._record_refusal(flow, identifier, crawler, str(error))
             return denial.bad_request(421, str(error), identifier)
-        decision = await self._decide(flow, identifier, crawler, target)
-        seq = await self._record(decision)
+        decided = await self._decider.decide(_asked(flow, identifier, crawler, target))
+        decision = decided.decision
+        with self.pacer.leaving(decision):
+            seq = await self._record(decision)
+        self.recorder.signals(web_bot_auth.request_signals(flow.request.headers.fields), identifier)
         if decision.action is Action.DENIED:
-            return denial.disallowed(decision)
+            return denial.disallowed(decision, decided.retry_after_s)
         exchange = Exchange(decision=decision, decision_seq=seq, target=target, client_id=flow.client_conn.id)
         self._forward(flow, exchange)
         return None
-
-    async def _decide(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, target: Target) -> Decision:
-        if target.is_robots_txt:
-            judgement = robots.evaluate(RobotsOutcome.SUCCESSFUL, None, target.target)
-            return decisions.decide(self._request(flow, identifier, crawler, target), self._mode, judgement, None, None)
-        in_force = await self._cache.current(target.scope, crawler.product_tokens)
-        # The time of the decision is taken after the snapshot is there: a decision never rests on a later one.
-        request = self._request(flow, identifier, crawler, target)
-        judgement = robots.evaluate(in_force.snapshot.outcome, in_force.rules, target.target)
-        return decisions.decide(request, self._mode, judgement, in_force.snapshot, in_force.seq)
 
     async def _record(self, decision: Decision) -> int:
         seq = await self.recorder.log.append(decision)
@@ -86,23 +93,10 @@ class AuditAddon:
 
     async def _record_refusal(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, why: str) -> None:
         request = flow.request
-        target = decisions.unknown_target(
+        target = unknown_target(
             storable(request.scheme, 16), storable(request.host, 255), request.port, printable(request.data.path)
         )
-        await self._record(decisions.refused(self._request(flow, identifier, crawler, target), self._mode, why))
-
-    def _request(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, target: Target) -> decisions.Request:
-        user_agent = flow.request.headers.get("user-agent")
-        return decisions.Request(
-            recorded_at=now_us(),
-            exchange_id=identifier,
-            crawler=crawler,
-            client=address_of(flow.client_conn),
-            user_agent=None if user_agent is None else storable(user_agent, 1024),
-            method=storable(flow.request.method, 64),
-            target=target,
-            since_previous_ms=self.exchanges.since_previous_ms(crawler.id, target),
-        )
+        await self._record(self._decider.refused(_asked(flow, identifier, crawler, target), why))
 
     def _forward(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         for name in _PROXY_FIELDS:
@@ -122,19 +116,11 @@ class AuditAddon:
         if exchange is None or flow.response is None:
             return  # our own denial: mitmproxy fires this hook for it as well
         if flow.response.status_code >= 200:
+            if self._html_meta and page_signals.is_page(flow.response.headers.get("content-type")):
+                exchange.response_meter.keep(page_signals.WIRE_BYTES_MAX)
             flow.response.stream = exchange.response_meter
-        for found in signals.response_signals(flow.response.headers.items(multi=True)):
-            self.recorder.log.submit(
-                Signal(
-                    recorded_at=now_us(),
-                    exchange_id=exchange.decision.exchange_id,
-                    snapshot_seq=None,
-                    protocol=found.protocol,
-                    raw=found.raw,
-                    value=found.value,
-                    scope=found.scope,
-                )
-            )
+        found = signals.response_signals(flow.response.headers.items(multi=True))
+        self.recorder.signals(found, exchange.decision.exchange_id)
 
     @observes
     async def response(self, flow: http.HTTPFlow) -> None:
@@ -148,6 +134,15 @@ class AuditAddon:
         self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
         if exchange.target.is_robots_txt:
             await self._observe(flow, exchange)
+        elif self._html_meta:
+            self._read_page(flow, exchange)
+
+    def _read_page(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """Note the usage preferences that an HTML page states in its first octets."""
+        if flow.response is not None and page_signals.is_page(flow.response.headers.get("content-type")):
+            wire, coding = exchange.response_meter.kept, flow.response.headers.get("content-encoding")
+            found = page_signals.signals_of(wire, coding, exchange.decision.product_token.split(", "))
+            self.recorder.signals(found, exchange.decision.exchange_id)
 
     def _refuse_interim(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """mitmproxy takes 103 for the final answer; passed on, the late one would answer the next request."""
@@ -261,6 +256,18 @@ def _target_of(flow: http.HTTPFlow) -> Target:
         host_fields=[value for name, value in request.headers.fields if name.lower() == b"host"],
         sni=flow.client_conn.sni,
         method=request.method,
+    )
+
+
+def _asked(flow: http.HTTPFlow, identifier: str, crawler: Crawler, target: Target) -> Asked:
+    user_agent = flow.request.headers.get("user-agent")
+    return Asked(
+        exchange_id=identifier,
+        crawler=crawler,
+        client=address_of(flow.client_conn),
+        user_agent=None if user_agent is None else storable(user_agent, 1024),
+        method=storable(flow.request.method, 64),
+        target=target,
     )
 
 

@@ -15,7 +15,7 @@ import typer
 
 from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError
-from proxy_addon import ca, settings
+from proxy_addon import ca, policy_settings, settings
 from proxy_addon.__main__ import EXIT_CONFIGURATION
 
 app = typer.Typer(
@@ -98,6 +98,8 @@ def check_config(file: Annotated[Path, typer.Argument(help="TOML file with setti
     """Check a configuration file and print the settings in force, secrets left out."""
     chosen = settings.load(file)
     chosen.crawler_values()
+    for sentence in policy_settings.expired(chosen.exemptions, datetime.datetime.now(datetime.UTC)):
+        typer.echo(sentence, err=True)
     typer.echo(json.dumps(chosen.public(), indent=2, ensure_ascii=False))
 
 

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from crawl_audit import decision as decisions
 from crawl_audit import robots
-from crawl_audit.errors import LogUnavailable
 from crawl_audit.identity import Crawler
 from crawl_audit.policy import Policy, Ruling
 from crawl_audit.records import Action, Basis, Decision, Mode, RobotsOutcome, Verdict
@@ -77,10 +76,9 @@ class Decider:
     async def _paced(self, asked: Asked, ruling: Ruling, in_force: InForce) -> Decided:
         turn = await self._pacer.turn(asked.crawler.id, asked.target.scope, ruling.interval_ms)
         if isinstance(turn, TooEarly):
-            why = f"The site asks for {ruling.interval_ms} ms between requests; the next may leave in {turn.wait_s:.1f} s."
-            judgement = replace(
-                ruling.judgement, verdict=Verdict.DISALLOWED, basis=Basis.CRAWL_DELAY, detail=why
-            )
+            wait_ms = int(turn.wait_s * 1000)
+            why = f"The site asks for {ruling.interval_ms} ms between requests; this one would be held {wait_ms} ms."
+            judgement = replace(ruling.judgement, verdict=Verdict.DISALLOWED, basis=Basis.CRAWL_DELAY, detail=why)
             return Decided(self._decision(asked, replace(ruling, judgement=judgement), in_force), turn.retry_after_s)
         if turn.held_ms:
             # A copy may have run out meanwhile: what is decided on is in force when the request leaves.
@@ -91,15 +89,13 @@ class Decider:
     def _ruling(self, asked: Asked, in_force: InForce) -> Ruling:
         judgement = robots.evaluate(in_force.snapshot.outcome, in_force.rules, asked.target.target)
         wishes = NONE if in_force.rules is None else in_force.rules.wishes
-        return self._policy.ruling(judgement, asked.crawler, asked.target, now_us(), wishes, in_force.reservation)
+        return self._policy.ruling(judgement, asked.crawler, asked.target, now_us(), wishes, in_force.tdmrep)
 
     def _denied(self, ruling: Ruling) -> bool:
         judgement = ruling.judgement
         return decisions.action_for(judgement.verdict, judgement.basis, self._mode) is Action.DENIED
 
-    def _decision(
-        self, asked: Asked, ruling: Ruling, in_force: InForce | None, held_ms: int | None = None
-    ) -> Decision:
+    def _decision(self, asked: Asked, ruling: Ruling, in_force: InForce | None, held_ms: int | None = None) -> Decision:
         # The time of the decision is taken after the snapshot is there: a decision never rests on a later one.
         return decisions.decide(
             self._request(asked, held_ms),

@@ -41,17 +41,22 @@ _WHY = {
     Basis.RULE: "robots.txt disallows this request for the product token.",
     Basis.UNREACHABLE: "robots.txt is unreachable, which means complete disallow (RFC 9309 2.3.1.4).",
 }
+_TITLES = {
+    Basis.SIGNAL: "Denied by a usage preference of the site",
+    Basis.CRAWL_DELAY: "Denied for now by the pace the site asks for",
+}
 
 
-def disallowed(decision: Decision) -> Answer:
-    """403 for a request that robots.txt disallows, with everything needed to trace the verdict."""
+def disallowed(decision: Decision, retry_after_s: int | None = None) -> Answer:
+    """403 for a disallowed request, with everything needed to trace the verdict; 429 where it came too early."""
+    early = decision.basis is Basis.CRAWL_DELAY
     return _answer(
-        403,
+        429 if early else 403,
         "http_request_denied",
         {
-            "type": "urn:crawl-audit:problem:disallowed",
-            "title": "Denied by robots.txt",
-            "detail": _WHY.get(decision.basis, "The request is disallowed."),
+            "type": f"urn:crawl-audit:problem:{'too-early' if early else 'disallowed'}",
+            "title": _TITLES.get(decision.basis, "Denied by robots.txt"),
+            "detail": _WHY.get(decision.basis) or decision.detail or "The request is disallowed.",
             "verdict": decision.verdict.value,
             "basis": decision.basis.value,
             "rule": decision.rule,
@@ -60,6 +65,7 @@ def disallowed(decision: Decision) -> Answer:
             "robots_sha256": decision.robots_sha256,
             "exchange_id": decision.exchange_id,
         },
+        () if retry_after_s is None else (("Retry-After", str(retry_after_s)),),
     )
 
 

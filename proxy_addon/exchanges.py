@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,8 +15,6 @@ from crawl_audit.records import Completion, Decision, Instant, Outcome
 from crawl_audit.target import Target
 from crawl_audit.text import storable
 
-# (crawler, authority) pairs whose last request is remembered for `since_previous_ms`.
-_PACES_MAX = 100_000
 _MODALITIES = {"text": "text", "image": "image", "audio": "audio", "video": "video"}
 _TEXT_TYPES = ("json", "xml", "javascript", "pdf", "html")
 _BARRIER_STATUS = {401, 402, 403, 407, 429, 451}
@@ -42,6 +39,11 @@ class BodyMeter:
         if len(self._kept) < self._keep_bytes:
             self._kept += chunk[: self._keep_bytes - len(self._kept)]
         return chunk
+
+    def keep(self, octets: int) -> None:
+        """Keep at least the first ``octets`` of a body of which nothing has passed yet."""
+        if not self.size:
+            self._keep_bytes = max(self._keep_bytes, octets)
 
     @property
     def sha256(self) -> str | None:
@@ -84,11 +86,10 @@ class Answered:
 
 
 class ExchangeTable:
-    """All open exchanges by mitmproxy's flow id, and when each authority was last asked."""
+    """All open exchanges by mitmproxy's flow id."""
 
     def __init__(self) -> None:
         self._open: dict[str, Exchange] = {}
-        self._paces: OrderedDict[tuple[str, str, str, int], float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -97,22 +98,10 @@ class ExchangeTable:
         """Enter a forwarded exchange; its decision is durable by now."""
         assert flow_id not in self._open
         self._open[flow_id] = exchange
-        decision = exchange.decision
-        pace = (decision.crawler, decision.scheme, decision.host, decision.port)
-        self._paces[pace] = exchange.started
-        self._paces.move_to_end(pace)
-        if len(self._paces) > _PACES_MAX:
-            self._paces.popitem(last=False)
 
     def get(self, flow_id: str) -> Exchange | None:
         """The open exchange of a flow, or None for a denied, ended or unknown one."""
         return self._open.get(flow_id)
-
-    def since_previous_ms(self, crawler: str, target: Target) -> int | None:
-        """Milliseconds since this crawler's previous forwarded request to the same scheme, host and port."""
-        scope = target.scope
-        last = self._paces.get((crawler, scope.scheme, scope.host, scope.port))
-        return None if last is None else int((time.monotonic() - last) * 1000)
 
     def of_client(self, client_id: str) -> Iterator[str]:
         """Flow ids of the exchanges still open on one client connection."""

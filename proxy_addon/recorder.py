@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from mitmproxy.connection import Client
 
 from crawl_audit.exchange import exchange_id
 from crawl_audit.identity import Crawler, identify
-from crawl_audit.records import Incident, Instant, Record, Tunnel
+from crawl_audit.records import Incident, Instant, Record, Signal, Tunnel
+from crawl_audit.signals import FoundSignal
 from crawl_audit.text import storable
 from proxy_addon.metrics import Metrics
 
@@ -89,6 +90,21 @@ class Recorder:
                 detail=storable(detail, 1000),
             )
         )
+
+    def signals(self, found: Iterable[FoundSignal], exchange: str) -> None:
+        """Record what the header fields of one exchange say."""
+        for signal in found:
+            self.log.submit(
+                Signal(
+                    recorded_at=now_us(),
+                    exchange_id=exchange,
+                    snapshot_seq=None,
+                    protocol=signal.protocol,
+                    raw=signal.raw,
+                    value=signal.value,
+                    scope=signal.scope,
+                )
+            )
 
     def tunnel(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -28,7 +28,16 @@ from pydantic_settings import (
 
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.identity import ANY_CRAWLER, Crawler
+from crawl_audit.policy import Policy
 from crawl_audit.records import Mode
+from proxy_addon.policy_settings import (
+    ExemptionSettings,
+    Identifier,
+    PacingSettings,
+    Section,
+    SignalSettings,
+    exemptions_of,
+)
 
 ENV_PREFIX = "CRAWL_AUDIT_"
 ENV_NESTED = "__"
@@ -37,15 +46,10 @@ _PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CrawlerSettings(_Section):
+class CrawlerSettings(Section):
     """One crawler that may use the sidecar."""
 
     id: Identifier = Field(description="name of the crawler in the log and the reports")
@@ -100,7 +104,7 @@ class CrawlerSettings(_Section):
         )
 
 
-class RobotsSettings(_Section):
+class RobotsSettings(Section):
     """How robots.txt is fetched and how long it holds."""
 
     # RFC 9309 2.4: not longer than 24 hours.
@@ -110,9 +114,12 @@ class RobotsSettings(_Section):
     fetch_timeout_s: Seconds = Field(10, description="deadline of one fetch with all its redirects")
     unreachable_ttl_s: Seconds = Field(60, description="how long an unreachable robots.txt is not asked again")
     treat_429_as_unreachable: bool = Field(True, description="429 means disallow, which is stricter than RFC 9309")
+    last_good_copy_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = Field(
+        0, description="oldest copy that stays in force while robots.txt is unreachable; 0: none, disallow"
+    )
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """How the log is written, sealed and rotated."""
 
     seal_interval_s: Seconds = Field(15, description="longest time with traffic between two seals")
@@ -124,7 +131,7 @@ class LogSettings(_Section):
     reserve_mib: int = Field(128, ge=0, description="free disk space below which no request is forwarded")
 
 
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """How origin servers are reached."""
 
     trusted_ca: Path | None = Field(None, description="PEM file of certificate authorities trusted beside certifi's")
@@ -147,8 +154,11 @@ class Settings(BaseSettings):
     crawlers: tuple[CrawlerSettings, ...] = Field((), description="the crawlers that may use the sidecar")
     drain_timeout_s: Seconds = Field(20, description="time open exchanges get to finish at a stop")
     robots: RobotsSettings = RobotsSettings()
+    signals: SignalSettings = SignalSettings()
     logging: LogSettings = LogSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    exemptions: tuple[ExemptionSettings, ...] = Field((), description="grounds for requests that a site disallows")
+    pacing: PacingSettings = PacingSettings()
 
     @field_validator("listen", "admin")
     @classmethod
@@ -168,6 +178,18 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _exemptions_are_distinct_and_of_known_crawlers(self) -> Self:
+        ids = [exemption.id for exemption in self.exemptions]
+        if len(set(ids)) != len(ids):
+            raise ValueError("exemptions: each exemption needs an id of its own")
+        known = {crawler.id for crawler in self.crawlers}
+        for exemption in self.exemptions:
+            for crawler in exemption.crawlers:
+                if crawler not in known:
+                    raise ValueError(f"exemptions: {exemption.id} names the crawler {crawler}, which is not configured")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -185,6 +207,10 @@ class Settings(BaseSettings):
         if not self.crawlers:
             return (Crawler(id="unnamed", product_tokens=(ANY_CRAWLER,)),)
         return tuple(crawler.crawler() for crawler in self.crawlers)
+
+    def policy(self) -> Policy:
+        """What is declared about exemptions and signals, as the kernel's value."""
+        return Policy(exemptions_of(self.exemptions), self.signals.signal_policy())
 
     def public(self) -> dict[str, Any]:
         """The settings as they are recorded: everything but where secrets lie and what they hash to."""
@@ -238,7 +264,8 @@ def _sentence(error: ValidationError, source: str) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         leaf = str(first["loc"][-1])
-        names = {path[-1] for path in _known_paths(Settings)} | set(CrawlerSettings.model_fields)
+        names = {path[-1] for path in _known_paths(Settings)}
+        names |= set(CrawlerSettings.model_fields) | set(ExemptionSettings.model_fields)
         return f"{source}: {place} is not a setting{_suggestion(leaf, names)}."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{source}: {place + ': ' if place else ''}{message}."

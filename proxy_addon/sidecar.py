@@ -24,7 +24,7 @@ from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogUnavailable
 from crawl_audit.identity import ANY_CRAWLER, Crawler
 from crawl_audit.records import Record, Run
-from proxy_addon import admin, ca, preflight, recovery, trust
+from proxy_addon import admin, ca, interpreter, policy_settings, preflight, recovery, trust
 from proxy_addon.addon import AuditAddon
 from proxy_addon.ca import Authority
 from proxy_addon.connections import ConnectionAddon
@@ -33,6 +33,7 @@ from proxy_addon.freshness import Freshness
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.master import AuditMaster
 from proxy_addon.metrics import Metrics
+from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, now_us
 from proxy_addon.robots_cache import CacheSettings, RobotsCache
 from proxy_addon.settings import Settings, split_address
@@ -55,6 +56,8 @@ def serve(settings: Settings, out: TextIO | None = None) -> int:
     if authority.expires_soon(now):
         logger.warning("The CA in %s expires on %s.", settings.ca, authority.not_after.date())
     crawlers = settings.crawler_values()
+    for sentence in policy_settings.expired(settings.exemptions, now):
+        logger.warning("%s", sentence)
     if not settings.crawlers:
         logger.warning("No crawler is configured, so the groups for `*` decide; name yours with --product-token.")
     preflight.check_free("listen", settings.listen)
@@ -64,6 +67,7 @@ def serve(settings: Settings, out: TextIO | None = None) -> int:
         extra = settings.upstream.trusted_ca
         trusted = trust.build(extra, directory.tmp / "trust.pem")
         sidecar = Sidecar(settings, directory, authority, trusted, crawlers, out or sys.stdout)
+        interpreter.share_time()
         return asyncio.run(sidecar.run())
 
 
@@ -121,7 +125,15 @@ class Sidecar:
         recorder = Recorder(writer, self._metrics, self._crawlers)
         fetcher = self._fetcher()
         cache = self._cache(fetcher, writer)
-        exchanges = AuditAddon(recorder=recorder, cache=cache, mode=self._settings.mode)
+        pacing = self._settings.pacing
+        exchanges = AuditAddon(
+            recorder=recorder,
+            cache=cache,
+            mode=self._settings.mode,
+            policy=self._settings.policy(),
+            pacer=Pacer(enforce=pacing.enforce, hold_max_s=pacing.hold_max_s),
+            html_meta=self._settings.signals.html_meta,
+        )
         self._publish_gauges(writer, exchanges)
         master = self._master(ConnectionAddon(recorder, exchanges.client_gone), exchanges)
         probes = admin.Probes(
@@ -138,9 +150,11 @@ class Sidecar:
             self._say_ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", admin_address)
             await _first(self._stop.wait(), running)
             recorder.draining = True
+            exchanges.pacer.stop()
             await self._drain(master, exchanges)
         finally:
             recorder.draining = True
+            exchanges.pacer.stop()
             if server is not None:
                 server.stop()
             master.shutdown()
@@ -212,7 +226,12 @@ class Sidecar:
     def _cache(self, fetcher: Fetcher, writer: Writer) -> RobotsCache:
         robots = self._settings.robots
         freshness = Freshness(ttl_s=robots.ttl_s, unreachable_ttl_s=robots.unreachable_ttl_s)
-        settings = CacheSettings(freshness=freshness, treat_429_as_unreachable=robots.treat_429_as_unreachable)
+        settings = CacheSettings(
+            freshness=freshness,
+            treat_429_as_unreachable=robots.treat_429_as_unreachable,
+            last_good_copy_s=robots.last_good_copy_s,
+            tdmrep=self._settings.signals.fetches_tdmrep,
+        )
         return RobotsCache(fetcher=fetcher, append_many=writer.append_many, now=now_us, settings=settings)
 
     def _master(self, *addons: object) -> AuditMaster:

@@ -31,7 +31,7 @@ ONLY_IN = {
         "proxy_addon/ca.py",  # makes the authority that crawlers trust
     },
     "publicsuffixlist": {"crawl_audit/site.py"},
-    "http_sf": {"crawl_audit/signals.py", "proxy_addon/denial.py"},
+    "http_sf": {"crawl_audit/signals.py", "crawl_audit/web_bot_auth.py", "proxy_addon/denial.py"},
     "duckdb": {
         "proxy_addon/writer.py",
         "proxy_addon/journal.py",
@@ -56,7 +56,7 @@ ONLY_IN = {
         "proxy_addon/fetcher.py",
         "proxy_addon/network_fault.py",  # its exceptions -> our words
     },
-    "pydantic": {"proxy_addon/settings.py"},
+    "pydantic": {"proxy_addon/settings.py", "proxy_addon/policy_settings.py"},
     "pydantic_settings": {"proxy_addon/settings.py"},
     "tornado": {"proxy_addon/admin.py"},
     "prometheus_client": {"proxy_addon/admin.py", "proxy_addon/metrics.py"},

@@ -343,11 +343,11 @@ def break_metrics(parts: Parts, error: BaseException) -> None:
     parts.metrics.decided = decided  # type: ignore[method-assign]
 
 
-def break_table(parts: Parts, error: BaseException) -> None:
+def break_pacer(parts: Parts, error: BaseException) -> None:
     def since(*_: Any) -> None:
         raise error
 
-    parts.addon.exchanges.since_previous_ms = since  # type: ignore[method-assign]
+    parts.addon.pacer.since_previous_ms = since  # type: ignore[method-assign]
 
 
 def break_table_at_the_end(parts: Parts, error: BaseException) -> None:
@@ -357,7 +357,7 @@ def break_table_at_the_end(parts: Parts, error: BaseException) -> None:
     parts.addon.exchanges.open = opened  # type: ignore[method-assign]
 
 
-BREAKS = [break_log, break_cache, break_recorder, break_metrics, break_table, break_table_at_the_end]
+BREAKS = [break_log, break_cache, break_recorder, break_metrics, break_pacer, break_table_at_the_end]
 
 
 @pytest.mark.parametrize("writer_dead", [False, True])

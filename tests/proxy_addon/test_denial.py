@@ -68,7 +68,7 @@ def test_proxy_status_names_us_and_a_registered_error(answer: Answer) -> None:
 def test_a_denial_can_be_made_of_any_decision(decision: Decision) -> None:
     answer = denial.disallowed(decision)
     made = problem(answer)
-    assert answer.status == 403
+    assert answer.status == (429 if decision.basis is Basis.CRAWL_DELAY else 403)
     assert field(answer, "Proxy-Status") == "crawl-audit; error=http_request_denied"
     assert field(answer, "Content-Length") == str(len(answer.body))
     for name in ("rule", "rule_line", "product_token", "robots_sha256", "exchange_id"):

@@ -140,34 +140,6 @@ def test_the_exchanges_of_a_client_can_be_ended_while_they_are_gone_through() ->
     assert list(table.of_client("even")) == []
 
 
-# --- pace -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_pace_is_that_of_one_crawler_at_one_authority(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(exchanges.time, "monotonic", lambda: clock[0])
-    table = ExchangeTable()
-    assert table.since_previous_ms("news", TARGET) is None
-    table.open("f", exchange(started=clock[0]))
-    clock[0] += 1.5
-    assert table.since_previous_ms("news", TARGET) == 1500
-    table.finish("f", NOW, Outcome.COMPLETED, Answered())
-    assert table.since_previous_ms("news", TARGET) == 1500, "it counts from request to request"
-    assert table.since_previous_ms("other", TARGET) is None
-    for scope in (Scope("https", "example.com", 80), Scope("http", "example.com", 81), Scope("http", "e.com", 80)):
-        assert table.since_previous_ms("news", Target(scope, "/a", None)) is None
-
-
-def test_paces_are_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchanges, "_PACES_MAX", 3)
-    table = ExchangeTable()
-    targets = [Target(Scope("http", f"h{number}.example", 80), "/", None) for number in range(4)]
-    for number, target in enumerate([*targets[:3], targets[0], targets[3]]):
-        table.open(str(number), exchange(target=target))
-    known = [table.since_previous_ms("news", target) is not None for target in targets]
-    assert known == [True, False, True, True]
-
-
 def test_the_age_is_that_of_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [5.0]
     monkeypatch.setattr(exchanges.time, "monotonic", lambda: clock[0])

@@ -440,7 +440,7 @@ def test_after_kills_at_random_moments_every_acknowledged_record_is_there_once(t
     there: dict[str, list[str]] = {log: [] for log in acknowledged}
     for log, _, entry in published(tmp_path):
         if entry["k"] == "decision":
-            there[log].append(entry["exchange_id"])
+            there.setdefault(log, []).append(entry["exchange_id"])
     for log, part in acknowledged.items():
         assert part <= set(there[log]), "an acknowledged record is lost"
         assert len(there[log]) == len(set(there[log])), "a record is there twice"
