@@ -2,7 +2,7 @@
 # ARGS are handed on: make run ARGS='--mode enforce --product-token ExampleBot', make pytest ARGS='tests/crawl_audit -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check pytest smoke bench docs lock clean
+.PHONY: help run demo test check pytest smoke bench fuzz docs lock clean
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
@@ -36,6 +36,10 @@ smoke: ## the readers in an empty environment without mitmproxy
 bench: ## the sidecar beside plain mitmdump on the same origin server
 	@.ci/setup.sh dev
 	$(BIN)/python -m benchmarks.proxy $(ARGS)
+
+fuzz: ## the parsers of other people's octets, driven by coverage (ARGS='600 judging' for ten minutes of one)
+	@.ci/setup.sh fuzz
+	.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
 
 docs: ## write the generated tables of docs/ anew
 	@.ci/setup.sh dev

@@ -31,3 +31,4 @@ compile demo pyproject.toml --extra proxy --group demo --constraints requirement
 compile proxy pyproject.toml --extra proxy --constraints requirements/dev.txt
 compile auditor pyproject.toml --constraints requirements/dev.txt
 compile build --group build --constraints requirements/dev.txt
+compile fuzz pyproject.toml --group fuzz --constraints requirements/dev.txt

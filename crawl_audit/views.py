@@ -49,7 +49,7 @@ _MEANINGS = {
     "incident": "one row per event that makes the log less than complete",
     "run": "one row per start and stop of the sidecar",
     "seal": "one row per sealed range of records: Merkle root and counters",
-    "violation": "exchanges that robots.txt disallowed and that were forwarded nevertheless",
+    "violation": "exchanges that the site disallowed and that were forwarded nevertheless",
     "site": "one row per site (registrable domain): what was asked of it in all",
 }
 _IDENTITY = (
@@ -82,7 +82,7 @@ _SITE = (
         "violations",
         "BIGINT",
         "count(*) FILTER (WHERE verdict = 'disallowed' AND action = 'forwarded')",
-        "disallowed by robots.txt and forwarded nevertheless",
+        "disallowed by the site and forwarded nevertheless",
     ),
     ("first_at", "TIMESTAMP", "min(recorded_at)", "first decision"),
     ("last_at", "TIMESTAMP", "max(recorded_at)", "last decision"),

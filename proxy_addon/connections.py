@@ -30,7 +30,9 @@ class ConnectionAddon:
     def __init__(self, recorder: Recorder, on_client_gone: Callable[[str], None]) -> None:
         self.recorder = recorder
         self._on_client_gone = on_client_gone
-        layers.install(lambda client, detail: recorder.incident("malformed_request", detail, client))
+        layers.install(
+            lambda client, detail: recorder.incident("malformed_request", detail, client), self._refuse_octets
+        )
 
     @decides
     async def http_connect(self, flow: http.HTTPFlow, identifier: str) -> Answer | None:
@@ -74,6 +76,10 @@ class ConnectionAddon:
     async def udp_start(self, flow: udp.UDPFlow) -> None:
         """As for TCP."""
         self._refuse_protocol("udp", flow)
+
+    def _refuse_octets(self, client: Client, address: tuple[str, int]) -> None:
+        host, port = address
+        self.recorder.tunnel("tcp", "refused", client, host=host, port=port, detail="Only HTTP passes the sidecar.")
 
     def _refuse_protocol(self, protocol: str, flow: tcp.TCPFlow | udp.UDPFlow) -> None:
         flow.kill()

@@ -17,15 +17,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from crawl_audit.errors import LogUnavailable
-from crawl_audit.records import Incident, Instant
+from crawl_audit.records import Instant
 from crawl_audit.seal import Signer
-from crawl_audit.text import storable
 from proxy_addon.journal import Item, Journal, Result, encode
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
 from proxy_addon.publisher import Publisher
 from proxy_addon.rotation import Rotation
 from proxy_addon.segments import Segment
+from proxy_addon.suspension import DISK_RESERVE, UNAVAILABLE, Suspension
 
 logger = logging.getLogger("crawl_audit.log")
 
@@ -38,8 +38,6 @@ _PUBLISH_RETRY_S = 10.0
 _DRAIN_S = 10.0
 # Free space must be this much above the reserve before writing resumes, else it flaps.
 _RESUME_FACTOR = 1.1
-DISK_RESERVE = "audit_disk_reserve"
-UNAVAILABLE = "audit_log_unavailable"
 
 
 @dataclass(slots=True, eq=False)
@@ -57,16 +55,6 @@ class Report:
     first: int = -1
     count: int = 0
     error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suspension:
-    """Why nothing is accepted, since when, and whether the log already says so."""
-
-    reason: str
-    sentence: str
-    since: Instant
-    recorded: bool = False
 
 
 class LogThread:
@@ -109,6 +97,7 @@ class LogThread:
         self._nudged = False
         self._stopping_at: float | None = None
         self._again: list[Queued] = []
+        self._batch: list[Item] = []  # what is being committed
         self._rotation = Rotation(directory, journal, self.publisher, limits)
         self._started = self._last_seal = self._last_record = time.monotonic()
         self._due = {"tick": 0.0, "space": 0.0, "retry": 0.0, "publish": 0.0}
@@ -159,9 +148,10 @@ class LogThread:
         try:
             while not self._finished():
                 self.heartbeat_monotonic = time.monotonic()
-                items = self._take()
+                items = self._batch = self._take()
                 if items:
                     self._tell(self.journal.commit(items))
+                    self._batch = []
                     self.journal.settle()
                     self._last_record = time.monotonic()
                 if self._is_due("tick", _TICK_S) or self._rotations:
@@ -170,7 +160,9 @@ class LogThread:
             ended = "the log is closed"
         finally:
             self.ended = ended
-            self._refuse_queued(LogUnavailable(f"Nothing more can be recorded: {ended}.", reason="audit_log_closed"))
+            closed = LogUnavailable(f"Nothing more can be recorded: {ended}.", reason="audit_log_closed")
+            self._report([Report(item, error=closed) for item in self._batch])
+            self._refuse_queued(closed)
 
     def _finished(self) -> bool:
         if self._stopping_at is None:
@@ -250,6 +242,8 @@ class LogThread:
         if not keep:
             self._again = []
         self.dropped += len(refused)
+        if any(item.keep for item in refused):
+            logger.error("%d records were lost: %s", sum(item.keep for item in refused), error)
         self._answer_rotations(error)
         if refused:
             self._report([Report(item, error=error) for item in refused])
@@ -300,24 +294,13 @@ class LogThread:
         """Write into the log that nothing was accepted; being able to is the proof that it is over."""
         known = self.suspension
         assert known is not None, "nothing to record"
-        now = self._clock()
-        seconds = (now - known.since) // 1_000_000
-        records = [] if known.recorded else [self._incident("log_suspended", known.since, known.sentence)]
-        if over:
-            records.append(
-                self._incident("log_resumed", now, f"Nothing was accepted for {seconds} s: {known.sentence}")
-            )
+        records = known.incidents(self._clock(), over=over)
         result = self.journal.commit([Item(make=lambda _: [encode(record) for record in records])])
         self.journal.settle()
         if result.durable:
             self.suspension = None if over else replace(known, recorded=True)
         elif self.journal.fault is not None:
             self._suspend(UNAVAILABLE, f"The log cannot be written: {self.journal.fault}")
-
-    def _incident(self, word: str, at: Instant, detail: str) -> Incident:
-        return Incident(
-            recorded_at=at, incident=word, exchange_id=None, crawler=None, client=None, detail=storable(detail, 1000)
-        )
 
     def _seal_if_due(self) -> None:
         since = time.monotonic() - self._last_seal

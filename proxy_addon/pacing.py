@@ -85,15 +85,14 @@ class Pacer:
             yield
             return
         mark = self._mark((decision.crawler, decision.scheme, decision.host, decision.port))
-        previous, mark.left = mark.left, time.monotonic()
-        ours = mark.left
+        previous, ours = mark.left, time.monotonic()
+        mark.left, left = ours, previous
         try:
             yield
-        except BaseException:
-            if mark.left == ours:
-                mark.left = previous
-            raise
-        mark.left = max(mark.left, time.monotonic())
+            left = time.monotonic()
+        finally:
+            # Where it raised and nobody left meanwhile, it is as if it had never come.
+            mark.left = left if mark.left == ours else max(mark.left, left)
 
     async def turn(self, crawler: str, scope: Scope, interval_ms: int) -> Turn | TooEarly:
         """Wait until a request may leave that is to come ``interval_ms`` after the previous one.
@@ -106,19 +105,18 @@ class Pacer:
         slot = max(began, max(mark.left, mark.slot) + interval_s)
         if slot - began > self.hold_max_s:
             return TooEarly(slot - began)
-        previous, mark.slot = mark.slot, slot
+        previous, mark.slot, due, done = mark.slot, slot, slot, False
         try:
-            due = slot
             while (wait_s := due - time.monotonic()) > 0:
                 await self._sleep(wait_s + _WAKE_LATE_S)
                 # The one before may have left later than its slot: the interval counts from when it really left.
                 due = mark.left + interval_s
                 if due > began + self.hold_max_s + _DRIFT_S:
                     return TooEarly(due - time.monotonic())
-        except BaseException:
-            if mark.slot == slot:
+            done = True
+        finally:
+            if not done and mark.slot == slot:
                 mark.slot = previous
-            raise
         return Turn(int((time.monotonic() - began) * 1000))
 
     def stop(self) -> None:

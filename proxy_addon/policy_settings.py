@@ -119,6 +119,11 @@ class PurposeWords(Section):
     search: Word = Word.RECORD
     user: Word = Word.RECORD
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word_for_all(cls, value: Any) -> Any:
+        return dict.fromkeys(Purpose, value) if isinstance(value, str) else value
+
 
 class SignalSettings(Section):
     """Which usage preferences are looked for and deny a request; without words all are recorded and none denies."""
@@ -127,25 +132,15 @@ class SignalSettings(Section):
         False, description="fetch /.well-known/tdmrep.json beside robots.txt; always done where the policy denies by it"
     )
     html_meta: bool = Field(False, description="read meta and link tags in the first 64 KiB of HTML pages")
-    policy: dict[Literal["content-signal", "content-usage", "tdmrep"], Word | PurposeWords] = Field(
+    policy: dict[Literal["content-signal", "content-usage", "tdmrep"], PurposeWords] = Field(
         default_factory=dict, description="protocol: record or deny, or a table of them by purpose"
     )
-
-    @field_validator("policy", mode="after")
-    @classmethod
-    def _by_purpose(cls, policy: dict[Any, Word | PurposeWords]) -> dict[Any, Word | PurposeWords]:
-        words = {
-            protocol: PurposeWords(**dict.fromkeys(Purpose, word)) if isinstance(word, Word) else word
-            for protocol, word in policy.items()
-        }
-        return dict(sorted(words.items()))
 
     @property
     def fetches_tdmrep(self) -> bool:
         """Whether tdmrep.json is asked for: it is wanted, or a policy would else deny by what nobody has read."""
-        words = self.policy.get("tdmrep")
-        denies = isinstance(words, PurposeWords) and Word.DENY in (words.training, words.search, words.user)
-        return self.tdmrep or denies
+        words = self.policy.get("tdmrep", PurposeWords())
+        return self.tdmrep or Word.DENY in (words.training, words.search, words.user)
 
     def signal_policy(self) -> SignalPolicy:
         """The kernel's value."""

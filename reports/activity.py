@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from reports import envelope, levels, render
+from reports import envelope, exemptions, levels, render
 from reports.declarations import Declarations, configured_crawlers
 from reports.levels import Level, withheld
 from reports.log import Log, Row
+from reports.pace import pace
 from reports.period import Period
 
 DISCLAIMERS = ("D-COLLECT", "D-COVER", "D-ROBOTS", "D-DECL", "D-BARRIER", "D-NOTCERT")
@@ -25,6 +26,8 @@ NAMES = (
     "sites",
     "bytes",
     "modes",
+    "pace",
+    "exemptions",
 )
 _COUNTED = (
     "requests",
@@ -38,8 +41,10 @@ _COUNTED = (
     "without_completion",
     "barriers",
 )
+_TABLES = ("observed_user_agents", "exemptions")
 _PUBLIC_WITHHELD = (
     *levels.PUBLIC_WITHHELD,
+    exemptions.PUBLIC_WITHHELD,
     withheld("observed_user_agents", "security", "the expected User-Agent is given; those seen go to regulators"),
 )
 
@@ -49,13 +54,20 @@ def activity(log: Log, period: Period, level: Level, declared: Declarations) -> 
     rows = log.rows("activity", **period.parameters)
     counts = _counts(log.rows("activity_counts", **period.parameters))
     configured = configured_crawlers(log)
+    exempted = exemptions.used(log, period, level)
     about = envelope.envelope(log, period, len(rows), *DISCLAIMERS)
     return {
         "report": "activity",
         "disclosure_level": level.value,
         "operator": declared["operator"],
         **levels.reduced(about, level),
-        "crawlers": [_crawler(row, level, counts[row["crawler"]], configured, declared) for row in rows],
+        "crawlers": [
+            {
+                **_crawler(row, level, counts[row["crawler"]], configured, declared),
+                "exemptions": exempted.get(row["crawler"], []),
+            }
+            for row in rows
+        ],
         "withheld": list(_PUBLIC_WITHHELD) if level is Level.PUBLIC else [],
     }
 
@@ -93,6 +105,7 @@ def _crawler(
         "modes": row["modes"],
         "robots_basis": levels.shares(counts["basis"], level),
         "modalities": levels.shares(counts["modality"], level),
+        "pace": pace(row, level),
     }
     if level is not Level.PUBLIC:
         made["observed_user_agents"] = [
@@ -105,10 +118,9 @@ def document(answer: dict[str, Any]) -> render.Document:
     """The report for people: one section per crawler."""
     sections = []
     for crawler in answer["crawlers"]:
-        facts = [(name, value) for name, value in crawler.items() if name not in ("crawler", "observed_user_agents")]
+        facts = [(name, value) for name, value in crawler.items() if name not in ("crawler", *_TABLES)]
         blocks: list[render.Block] = [render.Facts(tuple((n.replace("_", " "), _known(v)) for n, v in facts))]
-        if crawler.get("observed_user_agents"):
-            blocks.append(render.table_of(crawler["observed_user_agents"]))
+        blocks += [render.table_of(crawler[name]) for name in _TABLES if crawler.get(name)]
         sections.append(render.Section(title=f"Crawler {crawler['crawler']}", blocks=tuple(blocks)))
     if not sections:
         sections.append(render.Section(title="", blocks=(render.Paragraph("No request in this period."),)))

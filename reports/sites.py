@@ -9,6 +9,7 @@ from reports import envelope, levels, render
 from reports.declarations import Declarations
 from reports.levels import Level, withheld
 from reports.log import Log, Row
+from reports.pace import pace
 from reports.period import Period
 
 DISCLAIMERS = ("D-COLLECT", "D-COVER", "D-ROBOTS", "D-DECL", "D-NOTCERT")
@@ -25,9 +26,21 @@ NAMES = (
     "first_at",
     "last_at",
     "robots_basis",
+    "pace",
 )
 _COUNTED = ("hosts", "requests", "forwarded", "denied", "violations", "content_responses", "bytes")
-_BASES = ("rule", "no_rule", "no_group", "unavailable", "unreachable", "robots_txt", "other")
+_BASES = (
+    "rule",
+    "no_rule",
+    "no_group",
+    "unavailable",
+    "unreachable",
+    "robots_txt",
+    "signal",
+    "crawl_delay",
+    "exemption",
+    "other",
+)
 
 
 def sites(log: Log, period: Period, level: Level, declared: Declarations) -> dict[str, Any]:
@@ -55,6 +68,7 @@ def _site(row: Row, level: Level) -> dict[str, Any]:
         "first_at": levels.moment(row["first_at"], level),
         "last_at": levels.moment(row["last_at"], level),
         "robots_basis": {basis: row[f"by_{basis}"] for basis in _BASES if row[f"by_{basis}"]},
+        "pace": pace(row, level),
     }
 
 

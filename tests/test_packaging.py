@@ -60,12 +60,18 @@ def test_a_lock_names_no_index_and_no_path(lock: Path) -> None:
     assert options == []
 
 
-@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.stem != "dev"], ids=lambda lock: lock.stem)
+@pytest.mark.parametrize(
+    "lock", [lock for lock in LOCKS if lock.stem not in {"dev", "fuzz"}], ids=lambda lock: lock.stem
+)
 def test_what_is_shipped_is_what_is_tested(lock: Path) -> None:
     tested = {
         (canonicalize_name(item.name), str(item.specifier)) for item, _ in locked(ROOT / "requirements" / "dev.txt")
     }
     assert {(canonicalize_name(item.name), str(item.specifier)) for item, _ in locked(lock)} <= tested
+
+
+def test_the_fuzzer_drives_the_kernel_on_the_versions_that_are_shipped() -> None:
+    assert names("fuzz") - names("auditor") == {"atheris"}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +80,7 @@ def test_what_is_shipped_is_what_is_tested(lock: Path) -> None:
         ("auditor", PROJECT["project"]["dependencies"]),
         ("proxy", PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["proxy"]),
         ("build", PROJECT["dependency-groups"]["build"]),
+        ("fuzz", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["fuzz"]),
         ("dev", [item for item in PROJECT["dependency-groups"]["dev"] if isinstance(item, str)]),
     ],
 )

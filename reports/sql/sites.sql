@@ -15,10 +15,22 @@ SELECT site,
        count(*) FILTER (WHERE basis = 'unavailable') AS by_unavailable,
        count(*) FILTER (WHERE basis = 'unreachable') AS by_unreachable,
        count(*) FILTER (WHERE basis = 'robots_txt') AS by_robots_txt,
-       count(*) FILTER (WHERE basis IN ('error', 'exemption')) AS by_other,
+       count(*) FILTER (WHERE basis = 'signal') AS by_signal,
+       count(*) FILTER (WHERE basis = 'crawl_delay') AS by_crawl_delay,
+       count(*) FILTER (WHERE basis = 'exemption') AS by_exemption,
+       count(*) FILTER (WHERE basis = 'error') AS by_other,
+       count(*) FILTER (WHERE asked_ms > 0) AS pace_asked,
+       count(*) FILTER (WHERE since_previous_ms < asked_ms) AS faster_than_asked,
+       min(since_previous_ms) FILTER (WHERE asked_ms > 0) AS shortest_interval_ms,
+       quantile_disc(since_previous_ms, 0.5) FILTER (WHERE asked_ms > 0) AS median_interval_ms,
+       count(*) FILTER (WHERE held_ms > 0) AS held,
        min(recorded_at) AS first_at,
        max(recorded_at) AS last_at
-FROM exchange
+FROM (
+    -- the pace asked of requests that were made; greatest() looks past NULL
+    SELECT *, CASE WHEN action = 'forwarded' THEN greatest(crawl_delay_ms, request_interval_ms) END AS asked_ms
+    FROM exchange
+)
 WHERE ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
   AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
 GROUP BY site ORDER BY site;

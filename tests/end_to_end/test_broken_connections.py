@@ -125,8 +125,11 @@ def test_ssh_through_a_tunnel_reaches_nothing_and_is_on_record(enforcing: Sideca
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
         read_all(connection, idle_s=2)
     assert origin.connections == 0
-    tunnels = enforcing.sealed_rows(f"SELECT * FROM tunnel WHERE port = {origin.port}")
-    assert [(row["protocol"], row["outcome"], row["host"]) for row in tunnels] == [("connect", "opened", "shop.test")]
+    tunnels = enforcing.sealed_rows(f"SELECT * FROM tunnel WHERE port = {origin.port} ORDER BY seq")
+    assert [(row["protocol"], row["outcome"], row["host"]) for row in tunnels] == [
+        ("connect", "opened", "shop.test"),
+        ("tcp", "refused", "shop.test"),
+    ]
 
 
 def test_a_client_that_distrusts_the_ca_leaves_a_record_of_the_failed_handshake(

@@ -45,7 +45,7 @@ def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
 @pytest.fixture(autouse=True)
 def _layers_put_back() -> Iterator[None]:
     """The addon narrows mitmproxy's layers for the whole process."""
-    with narrowed(lambda connected, detail: None):
+    with narrowed(lambda connected, detail: None, lambda connected, address: None):
         yield
 
 

@@ -127,6 +127,7 @@ PLAIN_CASES: dict[str, Reply] = {
     "302-not-http": redirect("file:///etc/passwd"),
     "302-no-location": raw(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n"),
     "302-to-404": by_path({"/robots.txt": redirect("/gone"), "/gone": answer(404)}),
+    "302-to-503": by_path({"/robots.txt": redirect("/busy"), "/busy": answer(503)}),
     "300": answer(300, b"", {"Location": "/robots.txt"}),
     "304-unasked": raw(b"HTTP/1.1 304 X\r\n\r\n"),
     "400": answer(400),

@@ -25,9 +25,13 @@ class Reports:
 
     def __init__(self) -> None:
         self.made: list[tuple[Client, str]] = []
+        self.refused: list[tuple[str, int]] = []
 
     def __call__(self, client: Client, detail: str) -> None:
         self.made.append((client, detail))
+
+    def refuse(self, client: Client, address: tuple[str, int]) -> None:
+        self.refused.append(address)
 
     @property
     def details(self) -> list[str]:
@@ -43,7 +47,7 @@ def opts() -> Iterator[Options]:
 @pytest.fixture
 def reports() -> Iterator[Reports]:
     made = Reports()
-    with narrowed(made):
+    with narrowed(made, made.refuse):
         yield made
 
 
@@ -72,7 +76,6 @@ def test_installing_puts_our_layers_in_place_and_the_originals_behind_them(repor
     "head",
     [
         b"nonsense\r\n\r\n",
-        b"GET\r\n\r\n",
         b"GET /a\r\n\r\n",
         b"GET http://example.com/a HTTP/9\r\n\r\n",
         b"GET http://example.com:99999/a HTTP/1.1\r\n\r\n",
@@ -81,8 +84,6 @@ def test_installing_puts_our_layers_in_place_and_the_originals_behind_them(repor
         b"GET http://example.com/a HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET http://example.com/a HTTP/1.1\r\n: no name\r\n\r\n",
         b"GET http://example.com/a HTTP/1.1\r\n continued\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        b"\xff\xfe\x00 /\r\n\r\n",
     ],
 )
 def test_a_request_that_cannot_be_parsed_is_answered_400_and_made_known(
@@ -94,8 +95,43 @@ def test_a_request_that_cannot_be_parsed_is_answered_400_and_made_known(
     assert not wire.is_open
     assert (wire.hooks, wire.opened) == ([], [])
     assert [client for client, _ in reports.made] == [wire.client]
-    assert reports.details[0].startswith("The request could not be read: ")
+    assert reports.details[0].startswith(("The request could not be read: ", "The octets are not HTTP: "))
     assert reports.details[0].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"nonsense\r\n",
+        b"GET\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\xff\xfe\x00 /\r\n\r\n",
+        b"\x00",
+        b"a" * 65,
+    ],
+)
+def test_octets_that_are_no_http_are_refused_as_soon_as_that_is_plain(
+    opts: Options, reports: Reports, octets: bytes
+) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(octets)
+    assert wire.to_client.startswith(b"HTTP/1.1 400 ")
+    assert not wire.is_open
+    assert (wire.hooks, wire.opened) == ([], [])
+    assert reports.made == [(wire.client, "The octets are not HTTP: another protocol was refused.")]
+    assert reports.refused == []  # it came through no tunnel
+
+
+@pytest.mark.parametrize("cut", range(1, len(GET)))
+def test_a_request_that_comes_in_pieces_is_not_taken_for_another_protocol(
+    opts: Options, reports: Reports, cut: int
+) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(b"\r\n" + GET[:cut])
+    wire.receive(GET[cut:])
+    assert (reports.refused, reports.made) == ([], [])
+    assert "requestheaders" in wire.hooks
 
 
 def test_mitmproxy_alone_makes_nothing_of_it_known(opts: Options) -> None:
@@ -197,7 +233,6 @@ def send(wire: Wire, octets: bytes) -> None:
         b"GET http://example.com/a HTTP/1.1\r\nCookie: " + b"c" * (300 * KIB) + b"\r\n\r\n",
         b"GET http://example.com/a HTTP/1.1\r\n" + b"A: b\r\n" * (60 * KIB) + b"\r\n",
         b"GET http://example.com/" + b"a" * (300 * KIB) + b" HTTP/1.1\r\n\r\n",
-        b"G" * (16 * 1024 * KIB),
     ],
 )
 def test_a_head_that_is_too_long_is_answered_431_and_made_known_once(
@@ -205,7 +240,9 @@ def test_a_head_that_is_too_long_is_answered_431_and_made_known_once(
 ) -> None:
     wire = Wire(opts, let_pass)
     send(wire, head)
-    assert wire.to_client == b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
+    status, _, fields = wire.to_client.partition(b"\r\n")
+    assert status == b"HTTP/1.1 431 Request Header Fields Too Large"
+    assert fields == b"Content-Length: 0\r\nConnection: close\r\n\r\n"
     assert not wire.is_open
     assert (wire.hooks, wire.opened) == ([], [])
     assert reports.details == [f"The request head is longer than {256 * KIB} octets."]

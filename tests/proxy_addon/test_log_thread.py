@@ -115,13 +115,16 @@ def test_a_programming_error_ends_the_thread_loudly_and_fails_everyone(bench: Be
     def broken(base: int) -> list[Any]:
         raise ZeroDivisionError
 
-    bench.thread.put(Queued(make=broken))
+    faulty = Queued(make=broken)
+    bench.thread.put(faulty)
     after = [bench.put(incident("x"), keep=True) for _ in range(600)]
     bench.thread.start()
-    until(lambda: bench.thread.ended)
+    until(lambda: bench.of(after[-1]))
     assert "programming error" in str(bench.thread.ended)
-    error = bench.of(after[-1])[0].error
-    assert isinstance(error, LogUnavailable) and error.reason == "audit_log_closed"
+    for item in (faulty, after[0], after[-1]):
+        error = bench.of(item)[0].error
+        assert isinstance(error, LogUnavailable)
+        assert error.reason == "audit_log_closed"
 
 
 def test_stopping_with_a_disk_that_never_comes_back_ends_all_the_same(

@@ -418,6 +418,95 @@ def test_a_site_that_cannot_be_reached_any_more_is_disallowed_whatever_it_said_b
     run(work, got(), got(None))
 
 
+# --- the last good copy ----------------------------------------------------------------------------------------------
+
+
+def test_the_last_good_copy_stays_in_force_while_unreachable_and_its_true_age_is_told() -> None:
+    async def work(bench: Bench) -> None:
+        good = await bench.current()
+        bench.time += 47 * HOUR
+        in_force = await bench.current()
+        assert (in_force.seq, in_force.snapshot) == (good.seq, good.snapshot)
+        assert bench.time - in_force.snapshot.recorded_at == 47 * HOUR
+        assert bench.time > in_force.snapshot.valid_until
+        assert in_force.rules is not None
+        assert in_force.rules.judge("/private").verdict is Verdict.DISALLOWED
+        assert in_force.rules.judge("/").verdict is Verdict.ALLOWED
+        assert [s.outcome for s in bench.log.of(Snapshot)] == [RobotsOutcome.SUCCESSFUL, RobotsOutcome.UNREACHABLE]
+
+    run(work, got(), got(503), last_good_copy_s=48 * 3600)
+
+
+def test_a_last_good_copy_that_grows_too_old_gives_way_to_complete_disallow() -> None:
+    async def work(bench: Bench) -> None:
+        await bench.current()
+        bench.time += 2 * HOUR
+        assert (await bench.current()).rules is not None
+        bench.time += 1  # within the pause after the failed fetch, so that the held copy itself grows too old
+        assert (await bench.current()).snapshot.outcome is RobotsOutcome.UNREACHABLE
+        bench.time += HOUR
+        assert (await bench.current()).snapshot.outcome is RobotsOutcome.UNREACHABLE
+
+    run(work, got(), got(None), last_good_copy_s=2 * 3600)
+
+
+def test_the_site_is_asked_again_while_the_last_good_copy_stands_in_and_its_new_answer_counts() -> None:
+    async def work(bench: Bench) -> None:
+        await bench.current()
+        bench.time += HOUR
+        for _ in range(3):
+            in_force = await bench.current()
+            assert in_force.snapshot.robots_sha256 == hashlib.sha256(RULES).hexdigest()
+            bench.time += 300 * SECOND
+        in_force = await bench.current()
+        assert in_force.snapshot.robots_sha256 == hashlib.sha256(DENY).hexdigest()
+        assert bench.fetcher.fetches == 5
+
+    run(work, got(), got(None), got(503), got(429), got(body=DENY), last_good_copy_s=86_400)
+
+
+@pytest.mark.parametrize("last", [got(404), got(503)], ids=["unavailable", "unreachable"])
+def test_only_a_successful_copy_is_a_good_one(last: Fetched) -> None:
+    async def work(bench: Bench) -> None:
+        for _ in range(2):
+            await bench.current()
+            bench.time += HOUR
+        assert (await bench.current()).snapshot.outcome is RobotsOutcome.UNREACHABLE
+
+    run(work, got(), last, got(None), last_good_copy_s=7200 - 1)
+
+
+def test_a_404_after_a_good_copy_is_the_sites_word_and_no_copy_comes_back_after_it() -> None:
+    async def work(bench: Bench) -> None:
+        for outcome in (RobotsOutcome.SUCCESSFUL, RobotsOutcome.UNAVAILABLE, RobotsOutcome.UNREACHABLE):
+            assert (await bench.current()).snapshot.outcome is outcome
+            bench.time += HOUR
+
+    run(work, got(), got(404), got(None), last_good_copy_s=86_400)
+
+
+def test_a_clock_set_back_behind_the_last_good_copy_ends_it() -> None:
+    async def work(bench: Bench) -> None:
+        await bench.current()
+        bench.time -= SECOND
+        assert (await bench.current()).snapshot.outcome is RobotsOutcome.UNREACHABLE
+
+    run(work, got(), got(None), last_good_copy_s=86_400)
+
+
+def test_the_weight_of_a_last_good_copy_is_counted_until_it_is_dropped() -> None:
+    async def work(bench: Bench) -> None:
+        for _ in range(3):
+            await bench.current()
+            assert bench.cache.body_bytes == len(RULES)
+            bench.time += HOUR
+        bench.time += 7 * HOUR
+        await bench.current()
+        assert bench.cache.body_bytes == 0
+
+    run(work, got(), got(None), last_good_copy_s=3 * 3600)
+
+
 def test_the_pause_between_failures_doubles_up_to_five_minutes_and_starts_anew() -> None:
     pauses: list[int] = []
 

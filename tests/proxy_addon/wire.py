@@ -33,10 +33,10 @@ def options() -> Iterator[Options]:
 
 
 @contextmanager
-def narrowed(on_malformed: layers.OnMalformed) -> Iterator[None]:
+def narrowed(on_malformed: layers.OnMalformed, on_refused: layers.OnRefused) -> Iterator[None]:
     """The narrowed layers in mitmproxy's place for as long as the block lasts."""
     before = http.Http1Server, http.HttpStream
-    layers.install(on_malformed)
+    layers.install(on_malformed, on_refused)
     try:
         yield
     finally:
