@@ -6,9 +6,11 @@ applied in silence: each decision it covers carries its id, and the declaration 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from crawl_audit.records import Instant
@@ -53,6 +55,21 @@ class Exemption:
         )
 
 
+def recorded_exemption(said: Mapping[str, Any]) -> Exemption:
+    """The exemption as a run's settings record it; KeyError, TypeError or ValueError where they hold something else."""
+    not_before = said["not_before"]
+    return Exemption(
+        id=str(said["id"]),
+        reason=Reason(said["reason"]),
+        sites=frozenset(map(str, said["sites"])),
+        hosts=frozenset(map(str, said["hosts"])),
+        path_prefixes=tuple(map(str, said["path_prefixes"])),
+        crawlers=frozenset(map(str, said["crawlers"])),
+        not_before=None if not_before is None else _instant(not_before),
+        until=_instant(said["until"]),
+    )
+
+
 class Exemptions:
     """All declared exemptions, filed by host and site; the first declared that covers a request applies."""
 
@@ -72,6 +89,11 @@ class Exemptions:
         fitting += [pair for pair in self._filed.get(site, ()) if site in pair[1].sites]
         covering = [pair for pair in fitting if pair[1].covers(crawler, target, at)]
         return min(covering, key=lambda pair: pair[0])[1] if covering else None
+
+
+def _instant(text: str) -> Instant:
+    """ISO 8601 with an offset as microseconds."""
+    return Instant((datetime.fromisoformat(text) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1))
 
 
 def _under(target: str, prefixes: tuple[str, ...]) -> bool:

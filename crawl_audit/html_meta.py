@@ -6,7 +6,6 @@ not in scripts) and reads their attributes.  It never goes back, so it is linear
 
 from __future__ import annotations
 
-import codecs
 import html
 import re
 from collections.abc import Collection
@@ -33,7 +32,7 @@ _TEXT_ONLY = frozenset({"script", "style", "title", "textarea", "xmp", "iframe",
 # Possessive, so that a match that fails has not been tried in more than one way.
 _ATTRIBUTE = re.compile(r"""[\s/]*+([^\s>/][^\s=>/]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)?))?+""")
 _TAG_END = re.compile(r"[\s/]*+>?")
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
 def html_signals(body: bytes, product_tokens: Collection[str]) -> list[FoundSignal]:

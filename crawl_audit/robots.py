@@ -35,6 +35,7 @@ PARSER = f"crawl-audit {__version__}, protego {importlib.metadata.version('prote
 _RAW_PRODUCT_MAX = 200_000
 _RAW_LINES_MAX = 40_000
 _RAW_AGENTS_MAX = 5_000
+_RAW_ASTERISKS_MAX = 100_000  # it takes them out of a line in one go, in which no other thread runs
 _CANONICAL_RULES_MAX = 40_000
 # Octet comparisons that Protego may spend on one path; it scans every wildcard rule.
 _PROTEGO_WORK_MAX = 10_000_000
@@ -352,7 +353,7 @@ def _raw_protego(body: bytes, found: list[Group]) -> tuple[Protego | None, int]:
     if product > _RAW_PRODUCT_MAX or agents > _RAW_AGENTS_MAX or agents + rules > _RAW_LINES_MAX:
         return None, 0
     wild = sum(len(rule.value) for group in found for rule in group.rules if b"*" in rule.value)
-    if wild * _SHORT_PATH_OCTETS > _PROTEGO_WORK_MAX:
+    if wild * _SHORT_PATH_OCTETS > _PROTEGO_WORK_MAX or body.count(b"*") > _RAW_ASTERISKS_MAX:
         return None, 0
     try:
         return Protego.parse(body[:BODY_BYTES_MAX].decode("utf-8", "replace")), wild

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from crawl_audit.exemptions import Exemption, Exemptions, Reason
-from crawl_audit.records import Instant
+from crawl_audit.exemptions import Exemption, Exemptions, Reason, recorded_exemption
 from crawl_audit.signal_policy import Purpose, SignalPolicy, Word
 from crawl_audit.site import site_of
 from crawl_audit.target import TargetError, normal_host
@@ -100,16 +99,7 @@ class ExemptionSettings(Section):
 
     def exemption(self) -> Exemption:
         """The kernel's value."""
-        return Exemption(
-            id=self.id,
-            reason=self.reason,
-            sites=frozenset(self.sites),
-            hosts=frozenset(self.hosts),
-            path_prefixes=self.path_prefixes,
-            crawlers=frozenset(self.crawlers),
-            not_before=None if self.not_before is None else _instant(self.not_before),
-            until=_instant(self.until),
-        )
+        return recorded_exemption(self.model_dump(mode="json"))
 
 
 class PurposeWords(Section):
@@ -163,13 +153,8 @@ def exemptions_of(settings: Iterable[ExemptionSettings]) -> Exemptions:
 
 def expired(settings: Iterable[ExemptionSettings], now: datetime.datetime) -> list[str]:
     """A sentence for each exemption that is over at ``now`` and will never apply."""
-    at = _instant(now)
     return [
         f"Exemption {each.id} ended at {each.until:%Y-%m-%dT%H:%M:%SZ} and applies to nothing; remove or renew it."
         for each in settings
-        if each.exemption().expired(at)
+        if now >= each.until
     ]
-
-
-def _instant(moment: datetime.datetime) -> Instant:
-    return Instant((moment - datetime.datetime.fromtimestamp(0, datetime.UTC)) // datetime.timedelta(microseconds=1))

@@ -118,7 +118,9 @@ def document(answer: dict[str, Any]) -> render.Document:
     """The report for people: one section per crawler."""
     sections = []
     for crawler in answer["crawlers"]:
-        facts = [(name, value) for name, value in crawler.items() if name not in ("crawler", *_TABLES)]
+        facts = [
+            (name, value) for name, value in crawler.items() if name != "crawler" and not (value and name in _TABLES)
+        ]
         blocks: list[render.Block] = [render.Facts(tuple((n.replace("_", " "), _known(v)) for n, v in facts))]
         blocks += [render.table_of(crawler[name]) for name in _TABLES if crawler.get(name)]
         sections.append(render.Section(title=f"Crawler {crawler['crawler']}", blocks=tuple(blocks)))

@@ -12,7 +12,19 @@ from typer.exceptions import TyperException
 
 import crawl_audit
 from crawl_audit.errors import CrawlAuditError, LogFormatError
-from reports import activity, declarations, explain, inquiry, matching, output, query, render, sites, status
+from reports import (
+    activity,
+    declarations,
+    explain,
+    inquiry,
+    matching,
+    output,
+    query,
+    reevaluation,
+    render,
+    sites,
+    status,
+)
 from reports.levels import Level
 from reports.log import NotALogError, NothingSealedError, look, open_log
 from reports.output import Format
@@ -199,24 +211,39 @@ def judge_command(
     robots: Annotated[str | None, typer.Option(metavar="FILE", help="a robots.txt; - for standard input")] = None,
     token: Annotated[list[str] | None, typer.Option(metavar="TOKEN", help="product token; may be repeated")] = None,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="questions from standard input, one JSON a line")] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(metavar="LOG", help="judge again what this log says was fetched from URL, or a domain"),
+    ] = None,
+    start: FromOption = None,
+    end: ToOption = None,
     form: Annotated[Plain, typer.Option("--format")] = Plain.TEXT,
 ) -> None:
-    """Say what would be decided about URLs under a robots.txt; no log is needed.
+    """Say what would be decided about URLs under a robots.txt, or what one says of the URLs a log has.
 
+    With --log the URLs fetched from a domain are judged again, by --robots FILE or by the last robots.txt on record.
     Exit code 0: all are allowed, 1: at least one is disallowed.
 
     \b
     Example:
       crawl-audit judge --robots robots.txt --token ExampleBot https://example.com/private/page
       crawl-audit judge --jsonl < questions.jsonl
+      crawl-audit judge --log ./audit-log --robots todays-robots.txt example.com
     """
     from reports import judging
 
     if jsonl:
-        if urls or robots or token:
-            raise UsageError("With --jsonl everything comes from standard input: leave out --robots, --token and URLs.")
+        if urls or robots or token or log:
+            raise UsageError("With --jsonl everything comes from standard input: leave out other options and URLs.")
         judging.stream(sys.stdin.buffer, sys.stdout)
         return
+    if log is not None:
+        subject = judging.subject_of(urls or [])
+        body = None if robots is None else judging.read_robots(robots)
+        with output.waiting("Judging again"), open_log(log) as opened:
+            again = reevaluation.reevaluation(opened, subject, parse_period(start, end), body, token or [])
+        output.emit(again, reevaluation.document(again), reevaluation.table(again), Format(form.value), None)
+        raise typer.Exit(FAILED if again["disallowed_now"] else 0)
     raise typer.Exit(FAILED if judging.judge(robots, token or [], urls or [], form.value == "json") else 0)
 
 

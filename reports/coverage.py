@@ -120,7 +120,7 @@ def summary(answer: dict[str, Any]) -> list[str]:
         more = f"; and {len(gaps) - 3} more" if len(gaps) > 3 else ""
         lines.append(f"Not covered: {listed}{more}.")
     for key, sentence in (
-        ("missing_records", "{} records are missing from the segments (run `crawl-audit verify`)."),
+        ("missing_records", "{} records are missing from the segments: ask for them, or take the log for incomplete."),
         ("dropped_records", "{} records could not be written; their requests did not leave."),
         ("live_files", "{} live file(s) hold records not yet readable (`crawl-audit-proxy seal` publishes them)."),
         ("quarantined_files", "{} file(s) lie in quarantine and were not read."),

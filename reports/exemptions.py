@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from reports import levels
+from reports.declarations import listed, settings_object
 from reports.levels import Level, withheld
 from reports.log import Log
 from reports.period import Period
@@ -20,7 +21,11 @@ PUBLIC_WITHHELD = withheld(
 
 def declared(log: Log) -> dict[str, dict[str, dict[str, Any]]]:
     """Log id → exemption id → what the settings recorded at the start of that log declare about it."""
-    return {row["log"]: _listed(row["settings"]) for row in log.rows("settings")}
+    found = {}
+    for row in log.rows("settings"):
+        said = listed(settings_object(row["settings"]), "exemptions")
+        found[row["log"]] = {str(one.get("id")): {name: one.get(name) for name in _GROUNDS} for one in said}
+    return found
 
 
 def used(log: Log, period: Period, level: Level) -> dict[str, list[dict[str, Any]]]:
@@ -50,14 +55,3 @@ def _at(level: Level, one: dict[str, Any]) -> dict[str, Any]:
     counts = {name: levels.count(one[name], level) for name in ("covered", "applied")}
     names = _PUBLIC if level is Level.PUBLIC else _GROUNDS
     return {"exemption": one["exemption"], **counts, **{name: one[name] for name in names}}
-
-
-def _listed(settings: str) -> dict[str, dict[str, Any]]:
-    """Exemption id → what is declared; nothing where a hostile log holds something else there."""
-    try:
-        content = json.loads(settings)
-    except ValueError:
-        return {}
-    listed = content.get("exemptions") if isinstance(content, dict) else None
-    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return {str(one.get("id")): {name: one.get(name) for name in _GROUNDS} for one in found}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-from crawl_audit import robots, robots_lines
-from crawl_audit.records import RobotsOutcome
+from crawl_audit import robots_lines
 from crawl_audit.text import storable
-from reports import disclaimers, matching, render
+from reports import disclaimers, exemptions, matching, render
+from reports.declarations import settings_of
 from reports.log import Log, Row
 from reports.period import Period, UsageError, iso, now
+from reports.replaying import replay
 
 _SHOWN_LINES_MAX = 60
 _CONTEXT_LINES = 12
-# What a replay must give again. `protego_verdict` is compared apart: it belongs to a version of Protego.
-_REPLAYED = ("verdict", "basis", "rule", "rule_line")
 
 
 def explain(log: Log, wanted: str) -> dict[str, Any] | None:
@@ -34,7 +32,8 @@ def explain(log: Log, wanted: str) -> dict[str, Any] | None:
         "decision": {name: _plain(value) for name, value in decision.items()},
         "snapshot": None if snapshot is None else {n: _plain(v) for n, v in snapshot.items() if n != "body"},
         "robots_txt": None if body is None else _lines(body, decision),
-        "replay": _replay(decision, snapshot, body),
+        "exemption": _exemption(log, decision),
+        "replay": replay(decision, snapshot, body, settings_of(log, decision["log"])),
         "seal": {name: _plain(value) for name, value in seals[0].items()} if seals else None,
         "disclaimers": disclaimers.chosen("D-ROBOTS", "D-COLLECT"),
     }
@@ -60,36 +59,16 @@ def _snapshot(log: Log, decision: Row) -> Row | None:
     return rows[0] if rows else None
 
 
+def _exemption(log: Log, decision: Row) -> dict[str, Any] | None:
+    """What the settings of the log declare about the exemption that covers the request."""
+    if decision["exemption"] is None:
+        return None
+    said = exemptions.declared(log).get(decision["log"], {}).get(decision["exemption"])
+    return {"exemption": decision["exemption"], "declared": said is not None, **(said or {})}
+
+
 def _plain(value: Any) -> Any:
     return iso(value) if hasattr(value, "isoformat") else value
-
-
-def _replay(decision: Row, snapshot: Row | None, body: bytes | None) -> dict[str, Any]:
-    """Decide again: ``result`` is ``same``, ``differs``, ``not_possible`` or ``not_applicable``, with the reason."""
-    stored = {name: decision[name] for name in _REPLAYED}
-    about = {"parser": robots.PARSER, "stored_parser": decision["parser"], "stored": stored, "recomputed": None}
-    if decision["basis"] in ("error", "exemption"):
-        return {"result": "not_applicable", "reason": "No robots.txt decided this.", **about}
-    if snapshot is None and decision["basis"] != "robots_txt":
-        return {"result": "not_possible", "reason": "The snapshot of robots.txt is not in the segments.", **about}
-    digest = None if body is None else hashlib.sha256(body).hexdigest()
-    if body is not None and digest != decision["robots_sha256"]:
-        return {"result": "differs", "reason": "The stored robots.txt has another SHA-256 than the decision.", **about}
-    outcome = RobotsOutcome.SUCCESSFUL if snapshot is None else RobotsOutcome(snapshot["outcome"])
-    if outcome is RobotsOutcome.SUCCESSFUL and body is None and decision["basis"] != "robots_txt":
-        return {"result": "not_possible", "reason": "The octets of robots.txt are not in the segments.", **about}
-    tokens = tuple(decision["product_token"].split(", "))
-    rules = None if body is None else robots.compile_rules(body, tokens)
-    judgement = robots.evaluate(outcome, rules, decision["target"])
-    again = {
-        "verdict": judgement.verdict.value,
-        "basis": judgement.basis.value,
-        "rule": judgement.rule,
-        "rule_line": judgement.rule_line,
-    }
-    same = again == stored
-    reason = "Decided again from the stored octets: the same." if same else "Decided again: another answer."
-    return {**about, "result": "same" if same else "differs", "reason": reason, "recomputed": again}
 
 
 def _lines(body: bytes, decision: Row) -> list[dict[str, Any]]:
@@ -128,7 +107,7 @@ def _governing_lines(body: bytes, tokens: set[str]) -> set[int]:
 
 def document(answer: dict[str, Any]) -> render.Document:
     """The decision for people."""
-    d, replay = answer["decision"], answer["replay"]
+    d, replayed = answer["decision"], answer["replay"]
     asked = (
         ("Exchange", d["exchange_id"]),
         ("Request", f"{d['method']} {d['url']}"),
@@ -145,18 +124,38 @@ def document(answer: dict[str, Any]) -> render.Document:
         ("Protego alone", f"{d['protego_verdict'] or 'not asked'}{' (differs)' if d['divergent'] else ''}"),
         ("Mode and action", f"{d['mode']}: {d['action']}"),
         *((("Detail", d["detail"]),) if d["detail"] else ()),
+        *_exemption_facts(answer["exemption"]),
+        *_pace_facts(d),
     )
     sections = [
         render.Section(title="Request", blocks=(render.Facts(asked),)),
         render.Section(title="Decision", blocks=(render.Facts(decided),)),
         render.Section(title="robots.txt in force", blocks=_robots_blocks(answer)),
-        render.Section(title="Replay", blocks=(render.Paragraph(f"{replay['result']}: {replay['reason']}"),)),
+        render.Section(title="Replay", blocks=(render.Paragraph(f"{replayed['result']}: {replayed['reason']}"),)),
         render.Section(title="Outcome", blocks=(render.Facts(_outcome(answer)),)),
         render.Section(
             title="What this does not say", blocks=tuple(render.Paragraph(x["text"]) for x in answer["disclaimers"])
         ),
     ]
     return render.Document(title=f"{d['method']} {d['url']}: {d['verdict']}, {d['action']}", sections=tuple(sections))
+
+
+def _exemption_facts(said: dict[str, Any] | None) -> tuple[tuple[str, Any], ...]:
+    if said is None:
+        return ()
+    if not said["declared"]:
+        return (("Exemption", f"{said['exemption']}: the settings of this log do not declare it"),)
+    grounds = f"{said['reason']}, {said['reference']}, approved by {said['approver']}, until {said['until']}"
+    return (("Exemption", f"{said['exemption']}: {grounds}"),)
+
+
+def _pace_facts(d: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    asked = [ms for ms in (d["crawl_delay_ms"], d["request_interval_ms"]) if ms]
+    if not asked:
+        return ()
+    since = "the first here" if d["since_previous_ms"] is None else f"{d['since_previous_ms']} ms after the previous"
+    held = f", held for {d['held_ms']} ms" if d["held_ms"] else ""
+    return (("Pace", f"{max(asked)} ms between requests asked; {since}{held}"),)
 
 
 def _outcome(answer: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, TextIO
 from crawl_audit.records import Verdict
 from reports import render
 from reports.judge import judge_lines, judge_url
+from reports.matching import Subject, parse_subject
 from reports.period import UsageError
 
 
@@ -16,7 +17,7 @@ def judge(robots: str | None, tokens: list[str], urls: list[str], as_json: bool)
     """Show the judgement of each URL; whether any is disallowed.  Raises UsageError."""
     if robots is None or not tokens or not urls:
         raise UsageError("judge needs --robots FILE, at least one --token and at least one URL (or --jsonl).")
-    body = _read(robots)
+    body = read_robots(robots)
     rows = [_row(body, tokens, url) for url in urls]
     if as_json:
         sys.stdout.write(render.json_text(rows))
@@ -31,7 +32,15 @@ def stream(questions: BinaryIO, answers: TextIO) -> None:
     answers.writelines(answer.rstrip("\n") + "\n" for answer in judge_lines(lines))
 
 
-def _read(robots: str) -> bytes:
+def subject_of(urls: list[str]) -> Subject:
+    """The one domain or URL whose fetches are judged again; raises UsageError."""
+    if len(urls) != 1:
+        raise UsageError("judge --log needs exactly one domain or URL.")
+    return parse_subject(urls[0])
+
+
+def read_robots(robots: str) -> bytes:
+    """The octets of a robots.txt file, or of standard input for ``-``; raises UsageError."""
     try:
         return sys.stdin.buffer.read() if robots == "-" else Path(robots).read_bytes()
     except OSError as error:

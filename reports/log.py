@@ -125,7 +125,7 @@ class Log:
                 raise
             raise LogFormatError(
                 f"The segments in {self.files.segments_root} are not what their schema says ({sentence(error)}):"
-                " run `crawl-audit verify`."
+                " read them with the version of crawl-audit that wrote them, or restore them from a copy."
             ) from error
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def _damaged(error: duckdb.Error) -> LogFormatError | None:
     if found is None or isinstance(error, duckdb.PermissionException):
         return None
     return LogFormatError(
-        f"The file {found.group(1)} is damaged or missing: restore it from a copy, and run `crawl-audit verify`."
+        f"The file {found.group(1)} is damaged or missing: restore the segment from a copy."
     )
 
 

@@ -15,7 +15,8 @@ from crawl_audit import schema
 from tests.fuzz.targets import SEEDS, TARGETS
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = [json.loads(line)["entry"].encode() for line in (ROOT / "tests/golden/entries_v1.jsonl").open()]
+LINES = (ROOT / "tests/golden/entries_v1.jsonl").read_text(encoding="utf-8").splitlines()
+GOLDEN = [json.loads(line)["entry"].encode() for line in LINES]
 PIECES = {
     name: sorted({piece for seed in seeds or GOLDEN for piece in re.split(rb"(\W)", seed) if piece})
     for name, seeds in SEEDS.items()

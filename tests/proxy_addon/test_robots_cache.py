@@ -778,16 +778,20 @@ def test_the_event_loop_goes_on_while_a_hostile_file_is_compiled(body: bytes) ->
             await asyncio.sleep(0.002)
             lags.append(time.perf_counter() - before - 0.002)
 
+    took: list[float] = []
+
     async def work(bench: Bench) -> None:
         task = asyncio.create_task(probe())
         await asyncio.sleep(0.02)
+        started = time.perf_counter()
         await bench.current()
+        took.append(time.perf_counter() - started)
         await asyncio.sleep(0.02)
         task.cancel()
 
     run(work, got(body=body))
-    # Compiling takes 0.3 s; measured alone, the loop was held up for 60 ms at worst (one call frees 80,000 rules).
-    assert max(lags) < 0.2
+    # On the loop the lag would be all the time it takes.  How long the lag is: tests/proxy_addon/test_interpreter.py.
+    assert max(lags) < max(0.2, took[0] * 0.6)
 
 
 class _Stand:

@@ -15,6 +15,7 @@ from crawl_audit.target import Scope
 from crawl_audit.tdmrep import ENTRIES_MAX, reservation_for
 from proxy_addon import tdmrep_file
 from proxy_addon.fetcher import ROBOTS_PATH, Fetched, Fetcher
+from proxy_addon.policy_settings import SignalSettings
 from tests.proxy_addon.robots_server import Asked, answer, by_path, serving
 from tests.proxy_addon.test_fetcher import LIMITS, client_tls
 from tests.proxy_addon.test_robots_cache import HOUR, SECOND, Bench, got, run
@@ -73,6 +74,21 @@ def test_4xx_says_that_there_is_no_file_and_a_server_in_trouble_says_nothing(sta
 
 def test_nothing_is_recorded_where_nothing_was_asked() -> None:
     assert tdmrep_file.records_of(tdmrep_file.Found(), Instant(1)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "fetched"),
+    [
+        ({}, False),
+        ({"tdmrep": True}, True),
+        ({"policy": {"tdmrep": "record"}}, False),
+        ({"policy": {"tdmrep": "deny"}}, True),
+        ({"policy": {"tdmrep": {"training": "deny"}}}, True),
+        ({"policy": {"content-signal": "deny"}}, False),
+    ],
+)
+def test_the_file_is_asked_for_where_it_is_wanted_or_may_deny(settings: dict[str, Any], fetched: bool) -> None:
+    assert SignalSettings(**settings).fetches_tdmrep is fetched
 
 
 # --- in the cache --------------------------------------------------------------------------------------------------
