@@ -12,7 +12,7 @@ class Limits:
     seal_interval_s: float = 15.0
     idle_seal_interval_s: float = 60.0
     segment_age_s: float = 300.0
-    segment_bytes: int = 256 * 1024 * 1024
+    segment_bytes: int = 64 * 1024 * 1024  # what is not yet in a segment is held in memory as well
     first_segment_s: float = 15.0  # idle time before the first decisions of a run can be queried
     idle_segment_s: float = 60.0  # the same, later
     heartbeat_segment_s: float = 3600.0  # age of a live file that holds nothing but seals

@@ -125,7 +125,7 @@ class LogSettings(Section):
     seal_interval_s: Seconds = Field(15, description="longest time with traffic between two seals")
     idle_seal_interval_s: Seconds = Field(60, description="time between two seals without traffic (heartbeat)")
     segment_age_s: Seconds = Field(300, description="age at which the live file becomes a segment")
-    segment_mib: int = Field(256, ge=1, le=4096, description="size at which the live file becomes a segment")
+    segment_mib: int = Field(64, ge=1, le=4096, description="size at which the live file becomes a segment")
     queue_records: int = Field(10_000, ge=10, description="records that may wait for a commit before requests get 503")
     commit_timeout_s: Seconds = Field(2, description="longest wait for a decision to become durable, then 503")
     reserve_mib: int = Field(128, ge=0, description="free disk space below which no request is forwarded")

@@ -27,7 +27,7 @@ def shared_time() -> Iterator[None]:
 def test_no_hostile_file_holds_up_the_loop(body: bytes) -> None:
     lag = asyncio.run(lag_during(body))
     assert lag.ticks > 5
-    # Measured on an idle machine: 35 ms at worst (benchmarks/loop_lag.py); machines that run tests are seldom idle.
+    # Measured by benchmarks/loop_lag.py: 11 ms at worst; machines that run tests are seldom idle.
     assert lag.p99 < 250
 
 
