@@ -31,6 +31,7 @@ logger = logging.getLogger("crawl_audit.log")
 
 # Measured: 1.7 ms for 100 rows, 4 ms for 500; more in one commit makes those behind wait without gain.
 _BATCH_ITEMS_MAX = 512
+_KEPT_LINGER_S = 0.025
 _TICK_S = 0.1
 _RETRY_S = 0.5
 _SPACE_CHECK_S = 1.0
@@ -90,9 +91,10 @@ class LogThread:
         self._clock = clock
         self._report = report
         self._on_checkpoint = on_checkpoint
-        self._condition = threading.Condition()  # guards the next five
+        self._condition = threading.Condition()  # guards the next six
         self._queue: deque[Queued] = deque()
         self._put = 0  # how many items were ever queued
+        self._awaited = 0  # how many items of the queue somebody waits for
         self._rotations: list[tuple[int, Future[Segment]]] = []  # with the value of _put when it was asked for
         self._nudged = False
         self._stopping_at: float | None = None
@@ -122,7 +124,9 @@ class LogThread:
         with self._condition:
             self._queue.append(item)
             self._put += 1
-            self._condition.notify()
+            self._awaited += not item.keep
+            if self._awaited or len(self._queue) in (1, _BATCH_ITEMS_MAX):
+                self._condition.notify()
 
     def rotate(self) -> Future[Segment]:
         """Seal and publish everything queued until now; the future fails with LogUnavailable where that cannot be."""
@@ -176,6 +180,8 @@ class LogThread:
         with self._condition:
             if blocked or not (self._queue or self._again or self._nudged or self._stopping_at):
                 self._condition.wait(_TICK_S)
+            if not blocked:
+                self._linger()
             self._nudged = False
             if blocked:
                 return []
@@ -183,11 +189,25 @@ class LogThread:
             self._again = []
             while self._queue and len(taken) < _BATCH_ITEMS_MAX:
                 item = self._queue.popleft()
+                self._awaited -= not item.keep
                 if item.abandoned:
                     self.dropped += 1
                 else:
                     taken.append(item)
             return taken
+
+    def _linger(self) -> None:
+        """Let records that nobody waits for ride along with the next one that somebody does.
+
+        A commit costs nearly the same for one record as for many, and a decision that arrives while a completion is
+        being committed would wait for it.  A crash may cost the completions of this short time; recovery says so.
+        """
+        until = time.monotonic() + _KEPT_LINGER_S
+        while not (self._awaited or self._again or self._nudged or self._rotations or self._stopping_at):
+            left = until - time.monotonic()
+            if left <= 0 or not 0 < len(self._queue) < _BATCH_ITEMS_MAX:
+                return
+            self._condition.wait(left)
 
     def _blocked(self) -> bool:
         return self.journal.live is None or (self.suspension is not None and self.suspension.reason != DISK_RESERVE)
@@ -239,6 +259,7 @@ class LogThread:
         with self._condition:
             refused = [item for item in (*self._again, *self._queue) if not (keep and item.keep)]
             self._queue = deque(item for item in self._queue if keep and item.keep)
+            self._awaited = 0
         if not keep:
             self._again = []
         self.dropped += len(refused)

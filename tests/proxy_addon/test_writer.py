@@ -471,3 +471,39 @@ def test_appends_go_on_in_other_loops_of_time(tmp_path: Path) -> None:
 
     lags = asyncio.run(scenario())
     assert lags[len(lags) // 2] < 0.05
+
+
+def test_what_nobody_waits_for_rides_along_with_the_next_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, real = [], LiveFile.insert
+
+    def insert(live: LiveFile, first_seq: int, bodies: Sequence[str]) -> None:
+        batches.append(len(bodies))
+        real(live, first_seq, bodies)
+
+    monkeypatch.setattr("proxy_addon.log_thread._KEPT_LINGER_S", 5.0)
+    monkeypatch.setattr(LiveFile, "insert", insert)
+
+    async def run() -> None:
+        async with writer_in(tmp_path) as writer:
+            first = await writer.append(decision(1))
+            before = len(batches)
+            writer.submit(completion(first))
+            writer.submit(incident("nobody waits"))
+            await asyncio.sleep(0.1)
+            assert batches[before:] == []
+            assert await writer.append(decision(2)) == first + 3
+            assert batches[before:] == [3]
+
+    asyncio.run(run())
+    check(tmp_path)
+
+
+def test_what_nobody_waits_for_becomes_durable_by_itself_soon(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with writer_in(tmp_path) as writer:
+            await asyncio.wait_for(writer.submit(incident("alone")), 5)
+
+    asyncio.run(run())
+    assert details(tmp_path) == ["alone"]
