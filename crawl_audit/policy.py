@@ -37,8 +37,8 @@ class Policy:
     """What the operator declared; without anything it changes nothing."""
 
     def __init__(self, exemptions: Exemptions | None = None, signals: SignalPolicy | None = None) -> None:
-        self._exemptions = exemptions or Exemptions()
-        self._signals = signals or SignalPolicy()
+        self._exemptions = Exemptions() if exemptions is None else exemptions
+        self._signals = SignalPolicy() if signals is None else signals
 
     def ruling(
         self,

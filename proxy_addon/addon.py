@@ -49,7 +49,7 @@ class AuditAddon:
     ) -> None:
         self.recorder = recorder
         self.exchanges = ExchangeTable()
-        self.pacer = pacer or Pacer()
+        self.pacer = Pacer() if pacer is None else pacer
         self._cache = cache
         self._html_meta = html_meta
         self._decider = Decider(cache=cache, mode=mode, policy=policy or Policy(), pacer=self.pacer)

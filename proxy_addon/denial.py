@@ -123,7 +123,7 @@ def unknown_crawler(exchange_id: str | None) -> Answer:
         {
             "type": "urn:crawl-audit:problem:unknown-crawler",
             "title": "Unknown crawler",
-            "detail": "Present a configured crawler's token as the password of Basic Proxy-Authorization, or as Bearer.",
+            "detail": "Present a configured crawler's token in Proxy-Authorization, as password of Basic or as Bearer.",
             "exchange_id": exchange_id,
         },
         (("Proxy-Authenticate", 'Basic realm="crawl-audit"'),),

@@ -857,7 +857,7 @@ def drive(parts: Parts, octets: bytes) -> Wire:
         return await original(record)
 
     parts.log.append = append  # type: ignore[method-assign]
-    with options() as opts, narrowed(lambda client, detail: None):
+    with options() as opts, narrowed(lambda client, detail: None, lambda client, address: None):
         wire = Wire(opts, on_hook)
         wire.receive(octets)
     loop.close()

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from mitmproxy import http
+from mitmproxy.proxy.layers.http import HttpRequestHeadersHook
 
 from crawl_audit import tdmrep
+from crawl_audit.errors import LogUnavailable
 from crawl_audit.exemptions import Exemption, Exemptions, Reason
 from crawl_audit.identity import Crawler
 from crawl_audit.policy import Policy
 from crawl_audit.records import Action, Basis, Instant, Mode, RobotsOutcome, Verdict
 from crawl_audit.signal_policy import SignalPolicy
 from crawl_audit.target import Scope, Target
+from proxy_addon.addon import AuditAddon
 from proxy_addon.deciding import Asked, Decided, Decider
 from proxy_addon.pacing import Pacer
 from proxy_addon.robots_cache import InForce
-from tests.proxy_addon.fakes import FakeCache
+from tests.proxy_addon.fakes import FakeCache, Parts, flow, production
 
 PACED = b"User-agent: *\nCrawl-delay: 0.05\nRequest-rate: 1/1s 0000-0000\nDisallow: /private\n"
 CRAWLER = Crawler(id="news", product_tokens=("ExampleBot",), purpose="training")
@@ -176,3 +181,69 @@ async def test_a_reservation_in_tdmrep_json_disallows_where_the_policy_heeds_it(
     desk.cache.current = with_entries  # type: ignore[method-assign]
     assert (await desk.ask("/art/1")).decision.basis is Basis.SIGNAL
     assert (await desk.ask("/other")).decision.basis is Basis.NO_GROUP
+
+
+# --- through the hook -----------------------------------------------------------------------------------------------
+
+
+def parts_with(desk: Desk, mode: Mode) -> Parts:
+    """The whole addon on a desk's cache and pacer."""
+    parts = Parts(mode)
+    parts.cache = desk.cache
+    parts.addon = AuditAddon(recorder=parts.recorder, cache=desk.cache, mode=mode, pacer=desk.pacer)  # type: ignore[arg-type]
+    return parts
+
+
+async def through(parts: Parts, path: str, **fields: str) -> http.HTTPFlow:
+    made = flow(path, fields=fields)
+    async with production(parts.addon) as trigger:
+        await trigger(HttpRequestHeadersHook(made))
+    return made
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@scenario
+async def test_too_early_is_answered_429_with_the_time_to_come_again(mode: Mode) -> None:
+    parts = parts_with(Desk(b"User-agent: *\nCrawl-delay: 20\n", hold_max_s=0.1), mode)
+    assert (await through(parts, "/a")).response is None
+    early = (await through(parts, "/a")).response
+    assert early is not None
+    assert (early.status_code, early.headers["Retry-After"]) == (429, "20")
+    problem = json.loads(early.content or b"")
+    assert (problem["basis"], problem["type"]) == ("crawl_delay", "urn:crawl-audit:problem:too-early")
+    assert (await through(parts, "/robots.txt")).response is None
+    assert [decision.action for decision in parts.log.decisions] == [Action.FORWARDED, Action.DENIED, Action.FORWARDED]
+
+
+@scenario
+async def test_a_request_that_could_not_be_recorded_is_no_visit() -> None:
+    desk = Desk(enforce=False)
+    parts = parts_with(desk, Mode.AUDIT)
+    parts.log.append_error = LogUnavailable("x", reason="x")
+    assert (await through(parts, "/a")).response is not None
+    parts.log.append_error = None
+    await through(parts, "/a")
+    assert parts.log.decisions[0].since_previous_ms is None
+
+
+@scenario
+async def test_web_bot_auth_is_recorded_and_passed_on_untouched() -> None:
+    parts = parts_with(Desk(b"User-agent: *\nDisallow: /private\n"), Mode.ENFORCE)
+    fields = {
+        "Signature-Input": 'a=("@authority");keyid="k";tag="web-bot-auth"',
+        "Signature": "a=:AAAA:",
+        "Signature-Agent": 'a="https://signer.example"',
+    }
+    forwarded = await through(parts, "/a", **fields)
+    await through(parts, "/private", **fields)
+    await through(parts, "/a")
+    assert {name: forwarded.request.headers[name] for name in fields} == fields
+    assert [signal.exchange_id for signal in parts.log.signals] == [
+        decision.exchange_id for decision in parts.log.decisions[:2]
+    ], "also of a denied request, and of no other"
+    for signal in parts.log.signals:
+        assert (signal.protocol, signal.value) == (
+            "web-bot-auth",
+            "keyid=k, tag=web-bot-auth, signature-agent=https://signer.example",
+        )
+        assert "AAAA" not in signal.raw

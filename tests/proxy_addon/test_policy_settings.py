@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,10 @@ def test_tdmrep_json_is_fetched_where_the_policy_denies_by_it(tmp_path: Path) ->
 @pytest.mark.parametrize("written", ["hold_max_s = 0", "hold_max_s = 301", 'enforce = "perhaps"', "hold_s = 1"])
 def test_a_pacing_that_cannot_be_kept_is_refused(tmp_path: Path, written: str) -> None:
     assert "pacing." in refusal(tmp_path, f"[pacing]\n{written}\n")
+
+
+def test_the_settings_in_the_documents_are_settings(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "signals.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    settings = loaded(tmp_path, '[[crawlers]]\nid = "news"\nproduct_tokens = ["News"]\n' + "\n".join(blocks))
+    assert (len(settings.exemptions), len(settings.signals.policy), settings.pacing.enforce) == (1, 3, True)
