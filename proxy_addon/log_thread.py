@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.records import Instant
@@ -23,6 +23,7 @@ from proxy_addon.journal import Item, Journal, Result, encode
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
 from proxy_addon.publisher import Publisher
+from proxy_addon.queued import Queued, Report
 from proxy_addon.rotation import Rotation
 from proxy_addon.segments import Segment
 from proxy_addon.suspension import DISK_RESERVE, UNAVAILABLE, Suspension
@@ -39,23 +40,6 @@ _PUBLISH_RETRY_S = 10.0
 _DRAIN_S = 10.0
 # Free space must be this much above the reserve before writing resumes, else it flaps.
 _RESUME_FACTOR = 1.1
-
-
-@dataclass(slots=True, eq=False)
-class Queued(Item):
-    """An item with the one who wants to know what became of it; ``abandoned``: nobody does any more."""
-
-    abandoned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of one queued item: its first ``seq`` and count, or why there is none."""
-
-    item: Item
-    first: int = -1
-    count: int = 0
-    error: Exception | None = None
 
 
 class LogThread:

@@ -24,7 +24,8 @@ from proxy_addon.journal import Journal, encode, store_checkpoint
 from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory, new_log_name
 from proxy_addon.log_limits import Limits
-from proxy_addon.log_thread import LogThread, Queued, Report
+from proxy_addon.log_thread import LogThread
+from proxy_addon.queued import Queued, Report
 from proxy_addon.segments import Segment
 
 logger = logging.getLogger("crawl_audit.log")

@@ -143,9 +143,7 @@ def _damaged(error: duckdb.Error) -> LogFormatError | None:
     found = _FILE_IN_MESSAGE.search(str(error))
     if found is None or isinstance(error, duckdb.PermissionException):
         return None
-    return LogFormatError(
-        f"The file {found.group(1)} is damaged or missing: restore the segment from a copy."
-    )
+    return LogFormatError(f"The file {found.group(1)} is damaged or missing: restore the segment from a copy.")
 
 
 def sql_text(query: str) -> str:

@@ -19,7 +19,8 @@ from proxy_addon.journal import Journal, encode
 from proxy_addon.live import LiveFile, RolledBackError
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
-from proxy_addon.log_thread import LogThread, Queued, Report
+from proxy_addon.log_thread import LogThread
+from proxy_addon.queued import Queued, Report
 from tests.writing import QUIET, SETTINGS_SHA256, check, incident, kinds, now
 
 LOG = "node1-20261118T110640Z-00000001"
