@@ -52,7 +52,7 @@ class AuditAddon:
         self.pacer = Pacer() if pacer is None else pacer
         self._cache = cache
         self._html_meta = html_meta
-        self._decider = Decider(cache=cache, mode=mode, policy=policy or Policy(), pacer=self.pacer)
+        self._decider = Decider(cache=cache, mode=mode, policy=Policy() if policy is None else policy, pacer=self.pacer)
 
     # --- deciding ---------------------------------------------------------------------------------------------
 
@@ -77,13 +77,20 @@ class AuditAddon:
             return denial.bad_request(421, str(error), identifier)
         decided = await self._decider.decide(_asked(flow, identifier, crawler, target))
         decision = decided.decision
+        self.recorder.signals(web_bot_auth.request_signals(flow.request.headers.fields), identifier)
         with self.pacer.leaving(decision):
             seq = await self._record(decision)
-        self.recorder.signals(web_bot_auth.request_signals(flow.request.headers.fields), identifier)
         if decision.action is Action.DENIED:
             return denial.disallowed(decision, decided.retry_after_s)
         exchange = Exchange(decision=decision, decision_seq=seq, target=target, client_id=flow.client_conn.id)
-        self._forward(flow, exchange)
+        self.exchanges.open(flow.id, exchange)
+        leaves = False
+        try:
+            self._forward(flow, exchange)
+            leaves = True
+        finally:
+            if not leaves:  # on record as forwarded by now: say that it was not
+                self._complete(flow.id, Outcome.NOT_SENT, Answered(), "Forwarding failed in the sidecar.")
         return None
 
     async def _record(self, decision: Decision) -> int:
@@ -105,7 +112,6 @@ class AuditAddon:
             exchange.response_meter = BodyMeter(digest=True, keep_bytes=_ROBOTS_KEPT_BYTES + 1)
         # Never mitmproxy's option stream_large_bodies: it sets `stream` again while a denied body arrives.
         flow.request.stream = exchange.request_meter
-        self.exchanges.open(flow.id, exchange)
 
     # --- what the site answers --------------------------------------------------------------------------------
 

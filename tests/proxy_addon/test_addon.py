@@ -891,3 +891,32 @@ def test_a_request_that_may_not_leave_opens_nothing(octets: bytes, status: bytes
     wire = drive(Parts(Mode.ENFORCE), octets)
     assert wire.to_client.startswith(b"HTTP/1.1 " + status)
     assert (wire.opened, wire.to_server) == ([], b"")
+
+
+@scenario
+async def test_a_request_on_record_as_forwarded_that_then_cannot_be_gets_the_outcome_not_sent() -> None:
+    parts = Parts()
+    made = flow("/public")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    parts.addon._forward = fail  # type: ignore[method-assign]
+    await ask(parts, made)
+    assert_answered(made, 503, "proxy_internal_error")
+    (decision,), (completion,) = parts.log.decisions, parts.log.completions
+    assert (decision.action, completion.outcome) == (Action.FORWARDED, Outcome.NOT_SENT)
+    assert len(parts.addon.exchanges) == 0
+
+
+@scenario
+async def test_a_signal_that_cannot_be_recorded_keeps_the_request_from_being_decided_on() -> None:
+    parts = Parts()
+    parts.log.submit_error = LogUnavailable("no")
+    signed = flow("/public")
+    signed.request.headers["Signature-Agent"] = 'sig="https://signer.example"'
+    signed.request.headers["Signature-Input"] = 'sig=("@authority");keyid="k";tag="web-bot-auth"'
+    await ask(parts, signed)
+    assert signed.response is not None
+    assert signed.response.status_code == 503
+    assert parts.log.decisions == []
