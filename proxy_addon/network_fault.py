@@ -1,6 +1,6 @@
 """A failed connection or broken answer → a short fixed word and a sentence for the record.
 
-The word is for counting and for docs/robots-fetch.md; the sentence is for the person who has to find out why.
+The word is for counting and for docs/robots.md; the sentence is for the person who has to find out why.
 """
 
 from __future__ import annotations

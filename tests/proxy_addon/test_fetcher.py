@@ -43,7 +43,7 @@ from tests.proxy_addon.robots_server import (
 RULES = b"User-agent: *\nDisallow: /private\n"
 DENY = b"User-agent: *\nDisallow: /\n"
 LIMITS = FetchLimits(deadline_ms=600, connect_ms=400)
-TABLE = Path(__file__).parents[2] / "docs" / "robots-fetch.md"
+TABLE = Path(__file__).parents[2] / "docs" / "robots.md"
 MIB = 1024 * 1024
 
 CA = trustme.CA()
@@ -88,7 +88,7 @@ def copy_from(fetched: Fetched, scope: Scope = Scope("http", "a.example", 80)) -
     )
 
 
-# --- the table of docs/robots-fetch.md -----------------------------------------------------------------------------
+# --- the table of docs/robots.md -----------------------------------------------------------------------------
 
 
 def chunked(*chunks: bytes, end: bool = True) -> bytes:
@@ -232,7 +232,7 @@ OTHER_CASES: dict[str, Callable[[], Awaitable[Fetched]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table in docs/robots-fetch.md."""
+    """One row of the table in docs/robots.md."""
 
     outcome: str
     word: str
@@ -253,7 +253,7 @@ def documented() -> dict[str, Row]:
 
 @pytest.mark.parametrize("case", [*PLAIN_CASES, *OTHER_CASES])
 def test_table(case: str) -> None:
-    """Each answer a site can give has the outcome, basis and action that docs/robots-fetch.md promises for it."""
+    """Each answer a site can give has the outcome, basis and action that docs/robots.md promises for it."""
 
     async def run() -> Fetched:
         if case in OTHER_CASES:
