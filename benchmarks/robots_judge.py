@@ -1,4 +1,4 @@
-"""How long a judgement takes on a warm file, side by side with Protego alone, and questions a second in bulk.
+"""How long a judgement takes on a warm file, beside Protego alone and beside robotspy, and questions a second in bulk.
 
 Run from the repository: ``python benchmarks/robots_judge.py``.  Takes some 20 s; files are synthetic and the same
 each time.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from protego import Protego
+from robots import RobotsParser
 
 from crawl_audit.robots import compile_rules
 from reports.judge import judge_lines
@@ -23,7 +24,7 @@ TARGETS = ["/", "/abc/index.html", "/blog/2024/05/some-title-of-a-post", "/searc
 
 def main() -> None:
     """Print one line per file, then the bulk rate."""
-    print(f"{'file':>10} {'rules':>6} {'compile ms':>11} {'judge us':>9} {'protego us':>11}")
+    print(f"{'file':>10} {'rules':>6} {'compile ms':>11} {'judge us':>9} {'protego us':>11} {'robotspy us':>12}")
     for size in (2_048, 10_240, 800_000):
         body = synthetic(size)
         started = time.perf_counter()
@@ -31,8 +32,10 @@ def main() -> None:
         compile_ms = (time.perf_counter() - started) * 1000
         alone = Protego.parse(body.decode())
         ours = median_us(rules.judge)
-        theirs = median_us(partial(_ask, alone))
-        print(f"{len(body):>10} {body.count(b'llow:'):>6} {compile_ms:>11.1f} {ours:>9.1f} {theirs:>11.1f}")
+        protego = median_us(partial(_ask, alone))
+        robotspy = median_us(partial(_ask_robotspy, RobotsParser.from_string(body.decode())))
+        figures = f"{compile_ms:>11.1f} {ours:>9.1f} {protego:>11.1f} {robotspy:>12.1f}"
+        print(f"{len(body):>10} {body.count(b'llow:'):>6} {figures}")
     print(f"judge --jsonl: {bulk_rate():,.0f} lines/s (100 files of 2 KB, each asked about 500 URLs)")
 
 
@@ -63,6 +66,10 @@ def median_us(judge: Callable[[str], object]) -> float:
 
 def _ask(alone: Protego, target: str) -> bool:
     return alone.can_fetch("https://x" + target, "ExampleBot")
+
+
+def _ask_robotspy(parser: RobotsParser, target: str) -> bool:
+    return bool(parser.can_fetch("ExampleBot", "https://x" + target))
 
 
 def bulk_rate() -> float:

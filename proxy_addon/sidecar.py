@@ -67,8 +67,8 @@ def serve(settings: Settings, out: TextIO | None = None) -> int:
         extra = settings.upstream.trusted_ca
         trusted = trust.build(extra, directory.tmp / "trust.pem")
         sidecar = Sidecar(settings, directory, authority, trusted, crawlers, out or sys.stdout)
-        interpreter.share_time()
-        return asyncio.run(sidecar.run())
+        with interpreter.sharing_time():
+            return asyncio.run(sidecar.run())
 
 
 class Sidecar:

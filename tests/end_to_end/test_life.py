@@ -59,6 +59,7 @@ def test_a_stop_leaves_a_sealed_log_that_the_next_start_continues(
     assert [(run["event"], run["reason"]) for run in runs] == [("start", None), ("stop", "signal")] * 2
     assert runs[2]["previous_log"] == runs[0]["log"]
     assert [row["reason"] for row in started.rows(LAST)] == ["shutdown", "shutdown"]
+    assert [line for line in started.stderr.read_text().splitlines() if not line.startswith("{")] == []
 
 
 def test_a_stop_finishes_what_is_open_within_its_time_and_records_the_rest(

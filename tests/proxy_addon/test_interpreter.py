@@ -15,11 +15,8 @@ from proxy_addon import interpreter
 
 @pytest.fixture
 def shared_time() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    interpreter.share_time()
-    yield
-    sys.setswitchinterval(before)
-    gc.unfreeze()
+    with interpreter.sharing_time():
+        yield
 
 
 @pytest.mark.usefixtures("shared_time")
@@ -35,3 +32,11 @@ def test_no_hostile_file_holds_up_the_loop(body: bytes) -> None:
 def test_threads_give_way_within_a_millisecond_and_what_is_imported_is_not_collected_again() -> None:
     assert sys.getswitchinterval() == pytest.approx(interpreter.SWITCH_INTERVAL_S)
     assert gc.get_freeze_count() > 10_000
+
+
+def test_afterwards_everything_is_as_it_was() -> None:
+    before = sys.getswitchinterval()
+    with interpreter.sharing_time():
+        pass
+    assert sys.getswitchinterval() == before
+    assert gc.get_freeze_count() == 0
