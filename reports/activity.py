@@ -9,7 +9,7 @@ from reports import envelope, exemptions, levels, render
 from reports.declarations import Declarations, configured_crawlers
 from reports.levels import Level, withheld
 from reports.log import Log, Row
-from reports.pace import pace
+from reports.pace import by_authority, pace
 from reports.period import Period
 
 DISCLAIMERS = ("D-COLLECT", "D-COVER", "D-ROBOTS", "D-DECL", "D-BARRIER", "D-NOTCERT")
@@ -41,11 +41,14 @@ _COUNTED = (
     "without_completion",
     "barriers",
 )
-_TABLES = ("observed_user_agents", "exemptions")
+_TABLES = ("observed_user_agents", "exemptions", "pace_by_authority")
 _PUBLIC_WITHHELD = (
     *levels.PUBLIC_WITHHELD,
     exemptions.PUBLIC_WITHHELD,
     withheld("observed_user_agents", "security", "the expected User-Agent is given; those seen go to regulators"),
+    withheld(
+        "pace_by_authority", "trade_secret", "names hosts; the pace in all is given, that at each goes to regulators"
+    ),
 )
 
 
@@ -55,6 +58,7 @@ def activity(log: Log, period: Period, level: Level, declared: Declarations) -> 
     counts = _counts(log.rows("activity_counts", **period.parameters))
     configured = configured_crawlers(log)
     exempted = exemptions.used(log, period, level)
+    paces = {} if level is Level.PUBLIC else by_authority(log, period)
     about = envelope.envelope(log, period, len(rows), *DISCLAIMERS)
     return {
         "report": "activity",
@@ -65,6 +69,7 @@ def activity(log: Log, period: Period, level: Level, declared: Declarations) -> 
             {
                 **_crawler(row, level, counts[row["crawler"]], configured, declared),
                 "exemptions": exempted.get(row["crawler"], []),
+                **({} if level is Level.PUBLIC else {"pace_by_authority": paces.get(row["crawler"], [])}),
             }
             for row in rows
         ],

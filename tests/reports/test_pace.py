@@ -68,6 +68,32 @@ def test_the_pace_of_each_crawler_and_site_is_what_the_records_say(
         assert row["pace"]["faster_than_asked"] > 0
 
 
+def test_the_pace_at_each_authority_is_what_the_records_say_worst_first(paced: logs.LogBuilder) -> None:
+    answer = crawl_audit("report", "activity", paced.root, "--format", "json").json
+    decisions = [record for record in paced.records if isinstance(record, Decision)]
+    for row in answer["crawlers"]:
+        expected = []
+        for host in {one.host for one in decisions}:
+            mine = [
+                one
+                for one in decisions
+                if (one.crawler, one.host, one.action) == (row["crawler"], host, Action.FORWARDED)
+                and max(one.crawl_delay_ms or 0, one.request_interval_ms or 0)
+            ]
+            asked_ms = max(max(one.crawl_delay_ms or 0, one.request_interval_ms or 0) for one in mine)
+            expected.append({"authority": f"http://{host}", "asked_ms": asked_ms, **figures(mine)})
+        shown = row["pace_by_authority"]
+        assert sorted(shown, key=lambda one: one["authority"]) == sorted(expected, key=lambda one: one["authority"])
+        worst = [one["faster_than_asked"] for one in shown]
+        assert worst == sorted(worst, reverse=True)
+
+
+def test_hosts_are_left_out_of_what_is_public_and_that_is_said(paced: logs.LogBuilder) -> None:
+    answer = crawl_audit("report", "activity", paced.root, "--level", "public", "--format", "json").json
+    assert all("pace_by_authority" not in crawler for crawler in answer["crawlers"])
+    assert "pace_by_authority" in {one["field"] for one in answer["withheld"]}
+
+
 def test_where_no_pace_is_asked_there_is_nothing_to_keep(root: Path) -> None:
     made = logs.LogBuilder(root)
     made.add(replace(logs.decision("a.example"), since_previous_ms=3))
