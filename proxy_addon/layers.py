@@ -19,6 +19,7 @@ import h11
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.connection import Client
+from mitmproxy.http import MessageData
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http
 from mitmproxy.proxy.layers.http import RequestData, _http1
@@ -47,6 +48,7 @@ def install(on_malformed: OnMalformed, on_refused: OnRefused) -> None:
         refused = staticmethod(on_refused)
 
     http.Http1Server = GuardedHttp1Server  # type: ignore[misc]
+    MessageData.__post_init__ = _as_parsed  # type: ignore[method-assign]
     http.HttpStream = _DiscardingHttpStream  # type: ignore[misc]
     _http1.ChunkedReader = _ChunkedReaderWithoutTrailers  # type: ignore[misc]
 
@@ -99,6 +101,10 @@ class _ChunkedReaderWithoutTrailers(ChunkedReader):
     def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         event = super().__call__(buf)
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+
+def _as_parsed(data: MessageData) -> None:
+    """mitmproxy checks the types of what its own parser has just made: a twentieth of the time a request takes."""
 
 
 def may_be_http(head: bytes) -> bool:

@@ -8,10 +8,11 @@ silently ignored otherwise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from mitmproxy import http
+from mitmproxy import addonmanager, hooks, http
 from mitmproxy.addons import (
     block,
     core,
@@ -56,12 +57,36 @@ class _TlsConfig(tlsconfig.TlsConfig):
         """mitmproxy would answer paths like /mitmproxy-….crl itself: a decision would say forwarded and nothing was."""
 
 
+class _AddonManager(addonmanager.AddonManager):
+    """mitmproxy's own, with what each hook calls looked up once instead of for every flow, and no `update` hook.
+
+    Addons never change after the start here, and none of ours or of mitmproxy's few listens to `update`.
+    """
+
+    def __init__(self, master: Master) -> None:
+        super().__init__(master)
+        self._called: dict[str, tuple[Callable[..., object], ...]] = {}
+
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        """Call what listens to the event, in order; an exception is logged and the next one called, as in mitmproxy."""
+        called = self._called.get(event.name)
+        if called is None:
+            found = (function for addon in self.chain for _, function in self._iter_hooks(addon, event))
+            called = self._called[event.name] = tuple(found)
+        for function in called:
+            with addonmanager.safecall():
+                result = function(*event.args())
+                if inspect.isawaitable(result):
+                    await result
+
+
 class AuditMaster(Master):
     """mitmproxy's event loop owner, without the log events that format each record for addons nobody has here."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._legacy_log_events.uninstall()
+        self.addons = _AddonManager(self)
         self.proxyserver = proxyserver.Proxyserver()
         self.tlsconfig = _TlsConfig()
         self._started = asyncio.Event()

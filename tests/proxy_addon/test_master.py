@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from mitmproxy.options import Options
+from mitmproxy.proxy.layers.http import HttpRequestHeadersHook, HttpRequestHook
+from mitmproxy.test import tflow, tutils
 
 from crawl_audit.errors import ConfigurationError
 from proxy_addon import ca
@@ -78,8 +80,6 @@ def test_an_unusable_certificate_authority_is_refused(authority: Path) -> None:
 
 def test_mitmproxy_never_answers_a_path_of_its_own(authority: Path) -> None:
     def crl_answer(master: AuditMaster) -> object:
-        from mitmproxy.test import tflow, tutils
-
         flow = tflow.tflow(
             req=tutils.treq(path=f"/mitmproxy-{master.tlsconfig.certstore.default_ca.serial}.crl".encode())
         )
@@ -106,3 +106,43 @@ def test_a_port_that_cannot_be_listened_on_is_an_error_and_not_a_log_line(author
             await holder.wait_closed()
 
     asyncio.run(run())
+
+
+class Listener:
+    """An addon that notes what it is told, and fails where it is told to."""
+
+    def __init__(self, name: str, said: list[str], error: Exception | None = None) -> None:
+        self.name, self._said, self._error = name, said, error
+
+    def requestheaders(self, flow: object) -> None:
+        self._said.append(self.name)
+        if self._error is not None:
+            raise self._error
+
+    async def request(self, flow: object) -> None:
+        await asyncio.sleep(0)
+        self._said.append(self.name)
+
+    def update(self, flows: object) -> None:
+        raise AssertionError("nobody here listens to updates, so nobody is told of them")
+
+
+def test_every_listener_is_called_in_order_and_one_that_fails_keeps_none_from_being_called(authority: Path) -> None:
+    said: list[str] = []
+
+    async def run() -> None:
+        master = AuditMaster(Options())
+        first, second = Listener("first", said, RuntimeError("boom")), Listener("second", said)
+        master.configure((first, second), confdir=str(authority))
+        for hook in (HttpRequestHeadersHook(tflow.tflow()), HttpRequestHook(tflow.tflow())):
+            await master.addons.handle_lifecycle(hook)
+
+    asyncio.run(run())
+    assert said == ["first", "second"] * 2
+
+
+def test_none_of_the_addons_listens_to_the_hook_that_is_left_out(authority: Path) -> None:
+    def listeners(master: AuditMaster) -> list[object]:
+        return [addon for addon in master.addons.chain if hasattr(addon, "update")]
+
+    assert with_master(listeners, confdir=str(authority)) == []
