@@ -154,3 +154,23 @@ def barrier(answered: Answered) -> str | None:
     if answered.challenge:
         return "challenge"
     return f"http_{answered.status}" if answered.status in _BARRIER_STATUS else None
+
+
+def unanswered(decision_seq: int, now: Instant, outcome: Outcome, error: str, *, duration_ms: int) -> Completion:
+    """The completion of an exchange of which no answer is known; ``duration_ms`` is how long it was certainly open."""
+    return Completion(
+        recorded_at=now,
+        decision_seq=decision_seq,
+        outcome=outcome,
+        error=error,
+        status=None,
+        request_bytes=0,
+        response_bytes=0,
+        content_type=None,
+        modality=None,
+        body_sha256=None,
+        duration_ms=duration_ms,
+        server_ip=None,
+        http_version=None,
+        barrier=None,
+    )

@@ -6,7 +6,7 @@ mitmproxy 12.2.3 (pinned exactly; tests/proxy_addon/test_layers.py is the contra
 * octets that are no HTTP leave a tunnel hanging: here they are refused at once, and recorded;
 * a request head has no size limit (``_http1.py`` says so itself): here it has one;
 * the body of a denied request is kept in memory until its end: here it is counted and dropped;
-* trailer fields crash the connection (``_http1.py``: NotImplementedError): here they are dropped, as RFC 9110 6.5.1
+* trailer fields crash the connection (mitmproxy has not written that part): here they are dropped, as RFC 9110 6.5.1
   allows, and the exchange ends like any other.
 """
 

@@ -25,6 +25,7 @@ from crawl_audit.seal import parse_checkpoint, parse_note
 from crawl_audit.segment_sql import entry_select, exact_glob
 from crawl_audit.text import storable
 from proxy_addon.chain import Chain, is_forwarded
+from proxy_addon.exchanges import unanswered
 from proxy_addon.journal import encode
 from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError, remove
 from proxy_addon.log_directory import LogDirectory, fsync_path
@@ -314,23 +315,9 @@ def _incident(word: str, detail: str) -> Incident:
 
 
 def _unknown(decision_seq: int, now: Instant, duration_ms: int) -> Completion:
-    """The outcome of an exchange nobody saw the end of; the duration is how long it was certainly open."""
-    return Completion(
-        recorded_at=now,
-        decision_seq=decision_seq,
-        outcome=Outcome.UNKNOWN_AFTER_CRASH,
-        error="the sidecar stopped before it could record how this exchange ended",
-        status=None,
-        request_bytes=0,
-        response_bytes=0,
-        content_type=None,
-        modality=None,
-        body_sha256=None,
-        duration_ms=duration_ms,
-        server_ip=None,
-        http_version=None,
-        barrier=None,
-    )
+    """The outcome of an exchange nobody saw the end of."""
+    why = "the sidecar stopped before it could record how this exchange ended"
+    return unanswered(decision_seq, now, Outcome.UNKNOWN_AFTER_CRASH, why, duration_ms=duration_ms)
 
 
 def _now() -> Instant:

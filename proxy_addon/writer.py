@@ -20,6 +20,7 @@ from crawl_audit.errors import ConfigurationError, LogUnavailable
 from crawl_audit.records import Action, Completion, Decision, Instant, Outcome, Record
 from crawl_audit.seal import Signer, origin
 from proxy_addon.chain import Chain
+from proxy_addon.exchanges import unanswered
 from proxy_addon.journal import Journal, encode, store_checkpoint
 from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory, new_log_name
@@ -286,22 +287,9 @@ class Writer:
 
     def _not_sent(self, decision: Decision, seq: int) -> Completion:
         now = self._clock()
-        return Completion(
-            recorded_at=now,
-            decision_seq=seq,
-            outcome=Outcome.NOT_SENT,
-            error="the decision became durable only after the request had been refused",
-            status=None,
-            request_bytes=0,
-            response_bytes=0,
-            content_type=None,
-            modality=None,
-            body_sha256=None,
-            duration_ms=max(0, (now - decision.recorded_at) // 1000),
-            server_ip=None,
-            http_version=None,
-            barrier=None,
-        )
+        why = "the decision became durable only after the request had been refused"
+        open_ms = max(0, (now - decision.recorded_at) // 1000)
+        return unanswered(seq, now, Outcome.NOT_SENT, why, duration_ms=open_ms)
 
 
 def _first_files(
