@@ -222,7 +222,7 @@ def judge_command(
     """Say what would be decided about URLs under a robots.txt, or what one says of the URLs a log has.
 
     With --log the URLs fetched from a domain are judged again, by --robots FILE or by the last robots.txt on record.
-    Exit code 0: all are allowed, 1: at least one is disallowed.
+    Exit code 0: all are allowed, 1: at least one is disallowed; with --jsonl 0, or 3 where a line cannot be judged.
 
     \b
     Example:
@@ -235,8 +235,10 @@ def judge_command(
     if jsonl:
         if urls or robots or token or log:
             raise UsageError("With --jsonl everything comes from standard input: leave out other options and URLs.")
-        judging.stream(sys.stdin.buffer, sys.stdout)
-        return
+        unanswered = judging.stream(sys.stdin.buffer, sys.stdout)
+        if unanswered:
+            _complain(f"{unanswered} of the lines could not be judged; each has an `error` in its answer.")
+        raise typer.Exit(INCOMPLETE if unanswered else 0)
     if log is not None:
         subject = judging.subject_of(urls or [])
         body = None if robots is None else judging.read_robots(robots)

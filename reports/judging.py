@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -26,10 +27,13 @@ def judge(robots: str | None, tokens: list[str], urls: list[str], as_json: bool)
     return any(row["verdict"] == Verdict.DISALLOWED for row in rows)
 
 
-def stream(questions: BinaryIO, answers: TextIO) -> None:
-    """One answer a line for one question a line, as they come."""
-    lines = (line.decode("utf-8", "surrogateescape") for line in questions)
-    answers.writelines(answer.rstrip("\n") + "\n" for answer in judge_lines(lines))
+def stream(questions: BinaryIO, answers: TextIO) -> int:
+    """One answer a line for one question a line, as they come; how many questions could not be answered."""
+    unanswered = 0
+    for answer in judge_lines(line.decode("utf-8", "surrogateescape") for line in questions):
+        unanswered += '"error": ' in answer and "error" in json.loads(answer)
+        answers.write(answer.rstrip("\n") + "\n")
+    return unanswered
 
 
 def subject_of(urls: list[str]) -> Subject:

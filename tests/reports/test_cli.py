@@ -136,3 +136,18 @@ def test_waiting_shows_nothing_where_there_is_no_terminal(capsys: pytest.Capture
     with output.waiting("Reading"):
         pass
     assert capsys.readouterr() == ("", "")
+
+
+def test_questions_in_bulk_are_all_answered_and_one_that_cannot_be_judged_is_told_at_the_end() -> None:
+    good = json.dumps({"id": 1, "robots": "User-agent: *\nDisallow: /p", "token": "FooBot", "url": "/p/1"})
+    program = [sys.executable, "-m", "reports", "judge", "--jsonl"]
+
+    def ask(*lines: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(program, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60)
+
+    whole, broken = ask(good, good), ask(good, "garbage", good)
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert broken.returncode == 3
+    assert "1 of the lines" in broken.stderr
+    answers = [json.loads(line) for line in broken.stdout.splitlines()]
+    assert [answer.get("verdict") for answer in answers] == ["disallowed", None, "disallowed"]
