@@ -34,11 +34,34 @@ class JudgeLineError(CrawlAuditError):
 
 def judge_url(body: bytes, tokens: tuple[str, ...], url: str) -> Judgement:
     """The judgement of the robots.txt ``body`` on ``url`` (absolute, or a path) for a crawler called ``tokens``."""
-    return evaluate(RobotsOutcome.SUCCESSFUL, compile_rules(body, tokens), target_of(url))
+    return next(judge_urls(body, tokens, [url]))
+
+
+def judge_urls(body: bytes, tokens: tuple[str, ...], urls: Iterable[str]) -> Iterator[Judgement]:
+    """The judgement on each URL, as :func:`judge_url`; the robots.txt is compiled once."""
+    rules = compile_rules(body, tokens)
+    return (evaluate(RobotsOutcome.SUCCESSFUL, rules, target_of(url)) for url in urls)
+
+
+def facts(judgement: Judgement) -> dict[str, Any]:
+    """What is told of a judgement, by the names that others rely on."""
+    return {
+        "verdict": judgement.verdict,
+        "basis": judgement.basis,
+        "rule": judgement.rule,
+        "rule_line": judgement.rule_line,
+        "protego_verdict": judgement.protego_verdict,
+        "divergent": judgement.divergent,
+    }
 
 
 def judge_lines(lines: Iterable[str]) -> Iterator[str]:
-    """One JSON answer per JSON question; a line that is no question is answered with ``error``, and the rest follows.
+    """The answers of :func:`answers` as JSON, one a line."""
+    return map(json.dumps, answers(lines))
+
+
+def answers(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """One answer per JSON question; a line that is no question is answered with ``error``, and the rest follows.
 
     Question: ``{"id", "robots" or "robots_b64", "token", "url"}``, where ``token`` is a string or a list of them.
     """
@@ -93,7 +116,7 @@ class _RulesCache:
         return rules
 
 
-def _answer(line: str, cache: _RulesCache) -> str:
+def _answer(line: str, cache: _RulesCache) -> dict[str, Any]:
     identifier: Any = None
     try:
         question = _question(line)
@@ -105,18 +128,8 @@ def _answer(line: str, cache: _RulesCache) -> str:
             raise JudgeLineError("`url` must be a string.")
         judgement = evaluate(RobotsOutcome.SUCCESSFUL, rules, target_of(url))
     except JudgeLineError as error:
-        return json.dumps({"id": identifier, "error": str(error)})
-    return json.dumps(
-        {
-            "id": identifier,
-            "verdict": judgement.verdict,
-            "basis": judgement.basis,
-            "rule": judgement.rule,
-            "rule_line": judgement.rule_line,
-            "protego_verdict": judgement.protego_verdict,
-            "divergent": judgement.divergent,
-        }
-    )
+        return {"id": identifier, "error": str(error)}
+    return {"id": identifier, **facts(judgement)}
 
 
 def _question(line: str) -> dict[str, Any]:

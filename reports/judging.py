@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, TextIO
 
 from crawl_audit.records import Verdict
 from reports import render
-from reports.judge import judge_lines, judge_url
+from reports.judge import answers, facts, judge_urls
 from reports.matching import Subject, parse_subject
 from reports.period import UsageError
 
@@ -19,7 +19,8 @@ def judge(robots: str | None, tokens: list[str], urls: list[str], as_json: bool)
     if robots is None or not tokens or not urls:
         raise UsageError("judge needs --robots FILE, at least one --token and at least one URL (or --jsonl).")
     body = read_robots(robots)
-    rows = [_row(body, tokens, url) for url in urls]
+    judgements = judge_urls(body, tuple(tokens), urls)
+    rows = [{"url": url, **facts(judgement)} for url, judgement in zip(urls, judgements, strict=True)]
     if as_json:
         sys.stdout.write(render.json_text(rows))
     else:
@@ -27,12 +28,12 @@ def judge(robots: str | None, tokens: list[str], urls: list[str], as_json: bool)
     return any(row["verdict"] == Verdict.DISALLOWED for row in rows)
 
 
-def stream(questions: BinaryIO, answers: TextIO) -> int:
+def stream(questions: BinaryIO, out: TextIO) -> int:
     """One answer a line for one question a line, as they come; how many questions could not be answered."""
     unanswered = 0
-    for answer in judge_lines(line.decode("utf-8", "surrogateescape") for line in questions):
-        unanswered += '"error": ' in answer and "error" in json.loads(answer)
-        answers.write(answer.rstrip("\n") + "\n")
+    for answer in answers(line.decode("utf-8", "surrogateescape") for line in questions):
+        unanswered += "error" in answer
+        out.write(json.dumps(answer) + "\n")
     return unanswered
 
 
@@ -49,22 +50,6 @@ def read_robots(robots: str) -> bytes:
         return sys.stdin.buffer.read() if robots == "-" else Path(robots).read_bytes()
     except OSError as error:
         raise UsageError(f"The robots.txt {robots} cannot be read: {error.strerror}.") from error
-
-
-def _row(body: bytes, tokens: list[str], url: str) -> dict[str, Any]:
-    try:
-        judgement = judge_url(body, tuple(tokens), url)
-    except ValueError as error:
-        raise UsageError(f"{url!r} cannot be judged: {error}") from error
-    return {
-        "url": url,
-        "verdict": judgement.verdict,
-        "basis": judgement.basis,
-        "rule": judgement.rule,
-        "rule_line": judgement.rule_line,
-        "protego_verdict": judgement.protego_verdict,
-        "divergent": judgement.divergent,
-    }
 
 
 def _line(row: dict[str, Any]) -> str:
