@@ -100,7 +100,7 @@ class Run:
 
     KIND: ClassVar[str] = "run"
     recorded_at: Instant = column("when")
-    event: str = column("`start` or `stop`")
+    event: str = column("`start` or `stop`; `custody` in a log that only says what was done to others")
     node: str = column("name of the sidecar, as configured")
     reason: str | None = column("why it stopped: `signal`, `error`; nothing at a start")
     mode: Mode = column("audit or enforce")
@@ -278,4 +278,56 @@ class Seal:
     settings_sha256: str = column("SHA-256 of the settings in force")
 
 
-Record = Run | Snapshot | RobotsBody | Decision | Completion | Signal | Tunnel | Incident | Seal
+@_record
+class Anchor:
+    """Somebody outside has seen a head of this log's tree; what they gave lies beside the checkpoint."""
+
+    KIND: ClassVar[str] = "anchor"
+    recorded_at: Instant = column("when the receipt was verified")
+    method: str = column("`rfc3161`, `witness` or `push`")
+    authority: str = column("name of who saw it, as configured")
+    checkpoint_size: int = column("seals in the tree whose head was shown")
+    checkpoint_root: str = column("root of that tree, hex")
+    receipt_sha256: str = column("SHA-256 of the receipt as it lies in checkpoints/")
+    stated_at: Instant | None = column("the time the receipt states")
+
+
+@_record
+class Gap:
+    """Requests left before their record was durable (`fail_open`); what was kept of them follows in the log."""
+
+    KIND: ClassVar[str] = "gap"
+    recorded_at: Instant = column("when the log could be written again")
+    cause: str = column("why nothing could be recorded: the reason that a refusal would have given")
+    first_at: Instant = column("first request that left unrecorded")
+    last_at: Instant = column("last request that left unrecorded")
+    requests: int = column("how many left")
+    kept: int = column("of these, how many were kept in the emergency file")
+    first_seq: int | None = column("`seq` of the first record entered late from that file")
+    last_seq: int | None = column("`seq` of the last")
+    file_sha256: str | None = column("SHA-256 of the emergency file")
+    detail: str = column("one sentence")
+
+
+@_record
+class Custody:
+    """Something was done to logs after they were written: values erased, rows pruned, a legal hold."""
+
+    KIND: ClassVar[str] = "custody"
+    recorded_at: Instant = column("when")
+    event: str = column("`redacted`, `pruned`, `hold_placed` or `hold_released`")
+    hold: str | None = column("id of the legal hold")
+    subject_log: str | None = column("log it was done to; nothing: every log in the directory")
+    first_seq: int | None = column("first `seq` concerned")
+    last_seq: int | None = column("last `seq` concerned")
+    rows: int = column("how many records are concerned")
+    fields: tuple[str, ...] = column("columns erased; empty: whole records")
+    leaves_sha256: str | None = column("SHA-256 of the concerned records' leaves, one after the other by `seq`")
+    scope: str | None = column("domain, URL or period as given", sensitive=True)
+    reason: str = column("why, as given")
+    custodian: str = column("who, as given")
+
+
+Record = (
+    Run | Snapshot | RobotsBody | Decision | Completion | Signal | Tunnel | Incident | Seal | Anchor | Gap | Custody
+)

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import json
 import re
-import types
 import typing
 import zlib
 from dataclasses import dataclass, fields
@@ -39,10 +38,13 @@ KINDS: dict[str, type[Record]] = {
         records.Tunnel,
         records.Incident,
         records.Seal,
+        records.Anchor,
+        records.Gap,
+        records.Custody,
     )
 }
 SALT_BYTES = 16
-_SALT = re.compile(r"[0-9a-f]{32}")
+SALT_PATTERN = re.compile(r"[0-9a-f]{32}")
 # RFC 8785 numbers are IEEE doubles: integers beyond this are not exact everywhere.
 _INTEGER_MAX = 2**53 - 1
 # What zlib may make of a robots.txt of the largest size we keep; a bound against hostile evidence files.
@@ -82,8 +84,8 @@ def columns(kind: str) -> tuple[Column, ...]:
     made = []
     for item in fields(cls):
         hint = hints[item.name]
-        nullable = isinstance(hint, types.UnionType)
-        base = next(a for a in hint.__args__ if a is not type(None)) if nullable else hint
+        nullable = type(None) in typing.get_args(hint)
+        base = next(a for a in typing.get_args(hint) if a is not type(None)) if nullable else hint
         enum = isinstance(base, type) and issubclass(base, StrEnum)
         made.append(
             Column(
@@ -111,7 +113,7 @@ def canonical(value: dict[str, Any]) -> str:
 
 
 def _encoded(column: Column, value: Any) -> Any:
-    """``value`` of a record as it would stand in an entry; :func:`_check` says whether it may."""
+    """``value`` of a record as it would stand in an entry; :func:`check` says whether it may."""
     if column.sql_type == "BLOB" and value is not None:
         if type(value) is not bytes or len(value) >= _BODY_BYTES_MAX:
             raise RecordError(f"{column.name} must be octets, fewer than {_BODY_BYTES_MAX}")
@@ -121,7 +123,7 @@ def _encoded(column: Column, value: Any) -> Any:
     return value.value if isinstance(value, StrEnum) else value
 
 
-def _check(column: Column, value: Any) -> None:
+def check(column: Column, value: Any) -> None:
     """Raise RecordError unless ``value`` may stand in an entry: the assertion shared by writing and reading."""
     if value is None:
         if not column.nullable:
@@ -147,7 +149,7 @@ def to_object(record: Record, salt: bytes | None) -> dict[str, Any]:
     entry: dict[str, Any] = {"k": kind, "v": VERSION}
     for column in columns(kind):
         value = _encoded(column, getattr(record, column.name))
-        _check(column, value)
+        check(column, value)
         entry[column.name] = value
     if has_salt(kind):
         if salt is None or len(salt) != SALT_BYTES:
@@ -161,27 +163,46 @@ def to_entry(record: Record, salt: bytes | None = None) -> str:
     return canonical(to_object(record, salt))
 
 
-def commitment(salt: bytes, name: str, value: str) -> str:
-    """Salted commitment to one sensitive value: SHA-256(SHA-256(salt ‖ name) ‖ value), hex.
+def field_salt(salt: bytes, name: str) -> bytes:
+    """The salt of one sensitive field: giving it away discloses the field and nothing beside it."""
+    return hashlib.sha256(salt + name.encode("ascii")).digest()
 
-    The inner hash is a salt of this one field: giving it away discloses the field and nothing beside it.
-    """
-    derived = hashlib.sha256(salt + name.encode("ascii")).digest()
+
+def commitment(salt: bytes, name: str, value: str) -> str:
+    """Salted commitment to one sensitive value: SHA-256(SHA-256(salt ‖ name) ‖ value), hex."""
+    return commitment_under(field_salt(salt, name), value)
+
+
+def commitment_under(derived: bytes, value: str) -> str:
+    """The commitment to ``value`` by the salt of its field, hex."""
     return hashlib.sha256(derived + value.encode("utf-8")).hexdigest()
 
 
 def leaf(entry: dict[str, Any]) -> bytes:
-    """RFC 6962 leaf hash (32 octets) of an entry object."""
+    """RFC 6962 leaf hash (32 octets) of an entry object, whole or with values withheld (withholding.py)."""
     kind = entry["k"]
     public = dict(entry)
-    salt = bytes.fromhex(public.pop("salt", ""))
+    given = public.pop("salt", None)
+    salt = None if given is None else bytes.fromhex(given)
     for column in columns(kind):
         if column.bound:
-            del public[column.name]
+            public.pop(column.name, None)
         elif column.sensitive:
-            value = public.pop(column.name)
-            public[column.name + "_c"] = None if value is None else commitment(salt, column.name, value)
+            public[column.name + "_c"] = _commitment_of(public, column.name, salt)
     return hashlib.sha256(b"\x00" + canonical(public).encode("utf-8")).digest()
+
+
+def _commitment_of(public: dict[str, Any], name: str, salt: bytes | None) -> str | None:
+    """Take the value of a sensitive field out of ``public`` and give what the leaf has in its place."""
+    value, derived = public.pop(name, None), public.pop(name + "_s", None)
+    if value is None:
+        withheld: str | None = public.pop(name + "_c", None)
+        return withheld
+    if salt is not None:
+        return commitment(salt, name, value)
+    if derived is None:
+        raise RecordError(f"{name} is given without the salt that its commitment needs")
+    return commitment_under(bytes.fromhex(derived), value)
 
 
 def parse_entry(body: str) -> dict[str, Any]:
@@ -202,8 +223,8 @@ def parse_entry(body: str) -> dict[str, Any]:
     if set(entry) != expected:
         raise RecordError(f"a {kind} entry has other fields than its schema: {sorted(set(entry) ^ expected)}")
     for column in columns(kind):
-        _check(column, entry[column.name])
-    if has_salt(kind) and not (isinstance(entry["salt"], str) and _SALT.fullmatch(entry["salt"])):
+        check(column, entry[column.name])
+    if has_salt(kind) and not (isinstance(entry["salt"], str) and SALT_PATTERN.fullmatch(entry["salt"])):
         raise RecordError(f"the salt of a {kind} entry is not {SALT_BYTES} octets in hex")
     return typing.cast("dict[str, Any]", entry)
 
@@ -249,10 +270,21 @@ def stored_columns(kind: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def withheld_columns(kind: str) -> tuple[tuple[str, str], ...]:
+    """(name, DuckDB type) of what a file has beside ``stored_columns`` once values in it are withheld.
+
+    For each sensitive field ``f``: ``f_c``, the commitment of a withheld value, and ``f_s``, the salt of a disclosed
+    one where the row's own salt is withheld.
+    """
+    names = [column.name for column in columns(kind) if column.sensitive]
+    return tuple((name + suffix, "VARCHAR") for name in names for suffix in ("_c", "_s"))
+
+
 def from_row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     """The entry object of one row of a segment (as ``stored_columns`` names it; TIMESTAMP given as integer µs).
 
-    ``leaf(from_row(...))`` of a stored row equals the leaf of the entry it was made from.
+    ``leaf(from_row(...))`` of a stored row equals the leaf of the entry it was made from; so it does where the row
+    has ``withheld_columns`` too.
     """
     entry: dict[str, Any] = {"k": kind, "v": row["v"]}
     for column in columns(kind):
@@ -265,4 +297,7 @@ def from_row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
         entry[column.name] = value
     if has_salt(kind):
         entry["salt"] = row["salt"]
+        for name, _ in withheld_columns(kind):
+            if row.get(name) is not None:
+                entry[name] = row[name]
     return entry

@@ -49,6 +49,9 @@ _MEANINGS = {
     "incident": "one row per event that makes the log less than complete",
     "run": "one row per start and stop of the sidecar",
     "seal": "one row per sealed range of records: Merkle root and counters",
+    "anchor": "one row per receipt of somebody outside who saw a head of the log",
+    "gap": "one row per time in which requests left before their record was durable (`fail_open`)",
+    "custody": "one row per value erased, range pruned and legal hold placed or released",
     "violation": "exchanges that the site disallowed and that were forwarded nevertheless",
     "site": "one row per site (registrable domain): what was asked of it in all",
 }

@@ -35,6 +35,9 @@ _KIND_MEANINGS = {
     "tunnel": "a connection rather than a request",
     "incident": "anything that makes the log less than complete",
     "seal": "the Merkle root over the entries since the last seal",
+    "anchor": "somebody outside has seen a head of the log's tree",
+    "gap": "requests left before their record was durable (`fail_open`)",
+    "custody": "what was done to logs after they were written: erased, pruned, held",
 }
 
 

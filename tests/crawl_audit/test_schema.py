@@ -307,6 +307,7 @@ def test_the_sensitive_fields_are_who_asked_and_what_for() -> None:
     sensitive = {kind: [column.name for column in schema.columns(kind) if column.sensitive] for kind in SALTED}
     assert sensitive == {
         "decision": ["client", "user_agent", "target", "target_b64"],
+        "custody": ["scope"],
         "incident": ["client"],
         "tunnel": ["client"],
     }
