@@ -280,6 +280,10 @@ def withheld_columns(kind: str) -> tuple[tuple[str, str], ...]:
     return tuple((name + suffix, "VARCHAR") for name in names for suffix in ("_c", "_s"))
 
 
+WITHHELD_ROW = (("log", "VARCHAR"), ("seq", "BIGINT"), ("kind", "VARCHAR"), ("leaf", "VARCHAR"))
+"""(name, DuckDB type) of ``withheld.parquet``: records of which a segment keeps the leaf (hex) alone."""
+
+
 def from_row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     """The entry object of one row of a segment (as ``stored_columns`` names it; TIMESTAMP given as integer µs).
 

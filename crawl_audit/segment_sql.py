@@ -52,8 +52,9 @@ def typed_select(kind: str, log: str, source: str) -> str:
 
 
 def empty_select(kind: str) -> str:
-    """SELECT of zero rows with the names and types of ``schema.stored_columns(kind)``."""
-    wanted = ", ".join(f"NULL::{sql_type} AS {name}" for name, sql_type in schema.stored_columns(kind))
+    """SELECT of zero rows with the names and types of ``schema.stored_columns(kind)``, or of `withheld`."""
+    named = schema.WITHHELD_ROW if kind == "withheld" else schema.stored_columns(kind)
+    wanted = ", ".join(f"NULL::{sql_type} AS {name}" for name, sql_type in named)
     return f"SELECT {wanted} WHERE false"
 
 

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from crawl_audit import schema, seal, views
+from crawl_audit import leaf_sql, schema, seal, views
 from crawl_audit.records import Action, Basis, Completion, Instant, Outcome
 
 DOCUMENTS = Path(__file__).resolve().parent
+VERIFY_SQL = DOCUMENTS.parent / "reports" / "sql" / "verify.sql"
 _PART = re.compile(
     r"(?P<start><!-- generated: (?P<name>[a-z_]+) -->\n).*?(?P<end><!-- end of (?P=name) -->)", re.DOTALL
 )
@@ -142,6 +143,25 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+def verify_sql() -> str:
+    """reports/sql/verify.sql: the leaves of every kind in SQL, in the frame of verify.sql.template."""
+    inserts = []
+    for kind in schema.KINDS:
+        files = f"getvariable('log_directory') || '/segments/*/*/{kind}.parquet'"
+        rows = f"SELECT * FROM read_parquet({files}, union_by_name = true, hive_partitioning = false)"
+        if schema.has_salt(kind):
+            none = ", ".join(f"NULL::{sql_type} AS {name}" for name, sql_type in schema.withheld_columns(kind))
+            rows += f" UNION ALL BY NAME SELECT {none} WHERE false"
+        leaves = leaf_sql.leaf_select(kind, f"({rows})")
+        inserts.append(f"INSERT INTO leaf SELECT log, seq, '{kind}', leaf FROM ({leaves});")
+    files = "getvariable('log_directory') || '/segments/*/*/withheld.parquet'"
+    inserts.append(
+        f"INSERT INTO leaf SELECT log, seq, kind, leaf FROM read_parquet({files}, hive_partitioning = false);"
+    )
+    template = (DOCUMENTS / "verify.sql.template").read_text(encoding="utf-8")
+    return template.replace("{{leaves}}", "\n".join(inserts))
+
+
 def rendered(text: str) -> str:
     """A document with its generated parts as they should be."""
     return _PART.sub(lambda match: f"{match['start']}\n{PARTS[match['name']]().strip()}\n\n{match['end']}", text)
@@ -155,6 +175,7 @@ def main() -> None:
         if new != old:
             path.write_text(new, encoding="utf-8")
             print(f"{path.relative_to(DOCUMENTS.parent)} written")
+    VERIFY_SQL.write_text(verify_sql(), encoding="utf-8")
 
 
 if __name__ == "__main__":

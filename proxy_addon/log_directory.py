@@ -122,7 +122,7 @@ class LogDirectory:
     def _publish_empty_kinds(self) -> None:
         empty = self.segments / "schema" / f"v{schema.VERSION}"
         empty.mkdir(parents=True, exist_ok=True)
-        missing = [kind for kind in schema.KINDS if not (empty / f"{kind}.parquet").exists()]
+        missing = [kind for kind in (*schema.KINDS, "withheld") if not (empty / f"{kind}.parquet").exists()]
         with duckdb.connect(":memory:") as connection:
             for kind in missing:
                 made = self.tmp / f"schema.{kind}.parquet"

@@ -38,7 +38,7 @@ class LogBuilder:
         if not empty.exists():
             empty.mkdir(parents=True)
             with duckdb.connect() as connection:
-                for kind in schema.KINDS:
+                for kind in (*schema.KINDS, "withheld"):
                     _copy(connection, empty_select(kind), empty / f"{kind}.parquet")
 
     def add(self, record: Record) -> int:
