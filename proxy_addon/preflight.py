@@ -5,6 +5,7 @@ The operational log (JSON lines on stderr) is for the people who run the sidecar
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -13,6 +14,7 @@ import platform
 import socket
 import sys
 import time
+from pathlib import Path
 
 from crawl_audit import __version__, robots, schema, site
 from crawl_audit.errors import ConfigurationError
@@ -73,10 +75,24 @@ def check_free(name: str, address: str) -> None:
         ) from error
 
 
+def code_sha256() -> str:
+    """SHA-256 over the kernel's and the writer's source files: who has the release can tell whether it was changed.
+
+    Each file by its path from the packages' directory, a zero octet, its length and its octets, in the paths' order.
+    """
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(path for package in ("crawl_audit", "proxy_addon") for path in (root / package).rglob("*.py")):
+        octets = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(octets)}\0".encode() + octets)
+    return digest.hexdigest()
+
+
 def software() -> str:
-    """Names and versions of what decides, proxies and stores, as JSON with sorted keys."""
+    """Names and versions of what decides, proxies and stores, and the digest of our own code, as JSON."""
     versions = {name: importlib.metadata.version(name) for name in _DEPENDENCIES}
     versions |= {
+        "code_sha256": code_sha256(),
         "crawl-audit": __version__,
         "parser": robots.PARSER,
         "public-suffix-list": site.list_version(),

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,27 @@ def test_the_software_names_what_decides_proxies_and_stores() -> None:
     versions = json.loads(preflight.software())
     assert {"crawl-audit", "mitmproxy", "protego", "duckdb", "parser", "public-suffix-list", "schema"} <= set(versions)
     assert all(versions.values())
+
+
+def test_the_digest_of_the_code_changes_with_any_file_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest_with(files: dict[str, str]) -> str:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        monkeypatch.setattr(preflight, "__file__", str(root / "proxy_addon" / "preflight.py"))
+        return preflight.code_sha256()
+
+    code = {"proxy_addon/preflight.py": "a", "crawl_audit/seal.py": "b"}
+    assert digest_with(code) == digest_with({**code, "reports/verify.py": "does not write the log", "README.md": "x"})
+    changed = [
+        {**code, "crawl_audit/seal.py": "c"},
+        {**code, "crawl_audit/more.py": ""},
+        {"proxy_addon/preflight.py": "a", "crawl_audit/s.py": "b"},
+        {"proxy_addon/preflight.py": "ab", "crawl_audit/seal.py": ""},
+    ]
+    assert len({digest_with(files) for files in (code, *changed)}) == 1 + len(changed)
 
 
 def test_the_operational_log_is_one_json_object_a_line(
