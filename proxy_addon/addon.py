@@ -62,6 +62,7 @@ class AuditAddon:
         if flow.error:  # mitmproxy has refused it already (400), for example for CL and TE at once
             why = f"The request was refused: {flow.error.msg}"
             self.recorder.incident("malformed_request", why, flow.client_conn, identifier)
+            self.recorder.answered("malformed_request")
             return None
         if not self.recorder.accepting:
             raise LogUnavailable("The sidecar is starting or stopping; try again.", reason="draining")
@@ -83,6 +84,7 @@ class AuditAddon:
         if decision.action is Action.DENIED:
             return denial.disallowed(decision, decided.retry_after_s)
         exchange = Exchange(decision=decision, decision_seq=seq, target=target, client_id=flow.client_conn.id)
+        exchange.request_ended = lambda: flow.request.timestamp_end is not None
         self.exchanges.open(flow.id, exchange)
         leaves = False
         try:
@@ -125,6 +127,7 @@ class AuditAddon:
             if self._html_meta and page_signals.is_page(flow.response.headers.get("content-type")):
                 exchange.response_meter.keep(page_signals.WIRE_BYTES_MAX)
             flow.response.stream = exchange.response_meter
+            exchange.head_passed = True
         found = signals.response_signals(flow.response.headers.items(multi=True))
         self.recorder.signals(found, exchange.decision.exchange_id)
 
@@ -138,6 +141,8 @@ class AuditAddon:
             self._refuse_interim(flow, exchange)
             return
         self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
+        if exchange.cut is not None:
+            return  # not the whole answer, whatever mitmproxy took it for
         if exchange.target.is_robots_txt:
             await self._observe(flow, exchange)
         elif self._html_meta:
@@ -201,6 +206,8 @@ class AuditAddon:
     async def websocket_start(self, flow: http.HTTPFlow) -> None:
         """A WebSocket was opened by a request that was decided on like any other."""
         exchange = self.exchanges.get(flow.id)
+        if exchange is not None:
+            exchange.upgraded = True
         self.recorder.tunnel(
             "websocket",
             "opened",
@@ -242,6 +249,11 @@ class AuditAddon:
         for flow_id in self.exchanges.of_client(client_id):
             outcome = Outcome.PROXY_SHUTDOWN if self.recorder.draining else Outcome.CLIENT_ABORT
             self._complete(flow_id, outcome, Answered(), "The connection was closed before the exchange ended.")
+        self.exchanges.forget(client_id)
+
+    def overdue(self, flow_id: str) -> None:
+        """End an exchange whose deadline has passed and of which mitmproxy says nothing."""
+        self._complete(flow_id, Outcome.TIMEOUT, Answered(), "A deadline has passed.")
 
     def abandon_all(self) -> None:
         """End what a drain left open."""

@@ -1,7 +1,7 @@
 """The admin port: is the sidecar alive, is it ready, what does it count, and publish what there is.
 
-Never recorded in the log (the short list of unrecorded paths: /livez, /readyz, /metrics, /seal), and apart from the
-proxy's own port, so that no crawler reaches it through the proxy by a magic name.
+Never recorded in the log (the short list of unrecorded paths: /livez, /readyz, /metrics, /seal, /anchor), and apart
+from the proxy's own port, so that no crawler reaches it through the proxy by a magic name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class Probes:
     """What the admin port asks the sidecar."""
 
     not_ready_because: Callable[[], str | None]
+    warnings: Callable[[], list[str]]
     seal: Callable[[], Awaitable[dict[str, object]]]
+    anchor: Callable[[], Awaitable[dict[str, object]]]
     metrics: Metrics
 
 
@@ -47,7 +49,8 @@ class _Live(_Handler):
 class _Ready(_Handler):
     def get(self) -> None:
         reason = self.probes.not_ready_because()
-        self.finish_json(503 if reason else 200, {"ready": reason is None, "reason": reason})
+        answer: dict[str, object] = {"ready": reason is None, "reason": reason, "warnings": self.probes.warnings()}
+        self.finish_json(503 if reason else 200, answer)
 
 
 class _Metrics(_Handler):
@@ -64,9 +67,17 @@ class _Seal(_Handler):
             self.finish_json(503, {"error": str(error)})
 
 
+class _Anchor(_Handler):
+    async def post(self) -> None:
+        try:
+            self.finish_json(200, await self.probes.anchor())
+        except CrawlAuditError as error:
+            self.finish_json(503, {"error": str(error)})
+
+
 class _Unknown(_Handler):
     def prepare(self) -> None:
-        self.finish_json(404, {"error": "there is /livez, /readyz, /metrics and POST /seal"})
+        self.finish_json(404, {"error": "there is /livez, /readyz, /metrics, POST /seal and POST /anchor"})
 
 
 def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer, str]:
@@ -78,6 +89,7 @@ def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer,
             (r"/readyz", _Ready, arguments),
             (r"/metrics", _Metrics, arguments),
             (r"/seal", _Seal, arguments),
+            (r"/anchor", _Anchor, arguments),
         ],
         default_handler_class=_Unknown,
         default_handler_args=arguments,

@@ -46,15 +46,15 @@ def decides[A: HasRecorder](
             answer = await hook(addon, flow, identifier)
             if answer is not None:
                 give(flow, answer)
+                recorder.answered(answer.reason)
         # The answer is given first: whatever fails after it, the request does not leave.
         except LogUnavailable as error:
             give(flow, denial.unrecorded(error.reason, str(error), identifier))
-            recorder.metrics.fail_closed.labels(reason=error.reason).inc()
+            _count_refusal(recorder, error.reason)
         except Exception as error:
             give(flow, denial.unrecorded("hook_error", "Deciding on the request failed.", identifier))
             logger.exception("A request was denied because deciding on it failed.")
-            recorder.metrics.fail_closed.labels(reason="hook_error").inc()
-            _record_failure(recorder, hook.__name__, error, flow.client_conn, identifier)
+            _record_failure(recorder, "hook_error", f"{hook.__name__} failed: {error!r}", flow.client_conn, identifier)
 
     return wrapped
 
@@ -66,20 +66,37 @@ def observes[A: HasRecorder](hook: Callable[[A, Any], Awaitable[None]]) -> Calla
     async def wrapped(addon: A, subject: Any) -> None:
         try:
             await hook(addon, subject)
+        except LogUnavailable as error:  # the log's trouble and no fault here; incidents are kept until it is over
+            logger.warning("What was observed could not be recorded: %s", error)
+            _record_failure(addon.recorder, "not_recorded", f"{hook.__name__}: {error}", _client_of(subject))
         except Exception as error:
             logger.exception("Recording failed in a hook.")
-            client = getattr(subject, "client_conn", None) or getattr(subject, "client", subject)
-            _record_failure(addon.recorder, hook.__name__, error, client)
+            _record_failure(addon.recorder, "hook_error", f"{hook.__name__} failed: {error!r}", _client_of(subject))
 
     return wrapped
 
 
-def _record_failure(
-    recorder: Recorder, hook: str, error: Exception, client: Client, identifier: str | None = None
-) -> None:
+def _count_refusal(recorder: Recorder, reason: str) -> None:
+    """Count a refusal, in the log as well; where even that fails, the request has been refused all the same."""
+    try:
+        recorder.refused(reason)
+        recorder.log.refused(reason)
+    except Exception:
+        logger.exception("A refusal could not be counted.")
+
+
+def _client_of(subject: Any) -> Client:
+    """The client connection of whatever mitmproxy hands to a hook."""
+    found: Client = getattr(subject, "client_conn", None) or getattr(subject, "client", subject)
+    return found
+
+
+def _record_failure(recorder: Recorder, word: str, detail: str, client: Client, identifier: str | None = None) -> None:
     """Record that a hook failed; where even that fails, the process's own log has to do."""
     try:
-        recorder.incident("hook_error", f"{hook} failed: {error!r}", client, identifier)
+        if identifier is not None:
+            recorder.refused("hook_error")
+        recorder.incident(word, detail, client, identifier)
     except Exception:
         logger.exception("An incident could not be recorded.")
 

@@ -15,9 +15,10 @@ from mitmproxy.proxy import server_hooks
 
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.target import TargetError, normal_host
-from proxy_addon import denial, layers
+from proxy_addon import denial, layers, upstream_faults
 from proxy_addon.boundary import decides, observes
 from proxy_addon.denial import Answer
+from proxy_addon.exchanges import ExchangeTable
 from proxy_addon.recorder import Recorder
 
 # How long mitmproxy may take, after a client is gone, to say how its exchanges ended.
@@ -27,12 +28,13 @@ _ABORT_GRACE_S = 1.0
 class ConnectionAddon:
     """Records connections; lets no protocol through but HTTP and TLS with HTTP in it."""
 
-    def __init__(self, recorder: Recorder, on_client_gone: Callable[[str], None]) -> None:
+    def __init__(
+        self, recorder: Recorder, on_client_gone: Callable[[str], None], exchanges: ExchangeTable | None = None
+    ) -> None:
         self.recorder = recorder
         self._on_client_gone = on_client_gone
-        layers.install(
-            lambda client, detail: recorder.incident("malformed_request", detail, client), self._refuse_octets
-        )
+        self._exchanges = ExchangeTable() if exchanges is None else exchanges
+        layers.install(self._malformed, self._refuse_octets, self._page, self._half_head)
 
     @decides
     async def http_connect(self, flow: http.HTTPFlow, identifier: str) -> Answer | None:
@@ -76,6 +78,32 @@ class ConnectionAddon:
     async def udp_start(self, flow: udp.UDPFlow) -> None:
         """As for TCP."""
         self._refuse_protocol("udp", flow)
+
+    def _malformed(self, client: Client, detail: str) -> None:
+        self.recorder.incident("malformed_request", detail, client)
+        self.recorder.answered("malformed_request")
+        if detail.startswith(("The request head", "More than")):
+            self.recorder.metrics.limit_exceeded("request_head")
+
+    def _page(self, client: Client, status: int, message: str) -> Answer:
+        """What the crawler is told of its failed exchange, with the id under which the log has it."""
+        exchange = self._exchanges.latest(client.id) if status >= 500 else None
+        identifier, cut = (None, None) if exchange is None else (exchange.decision.exchange_id, exchange.cut)
+        if message.startswith("The site's answer"):
+            self.recorder.metrics.limit_exceeded("answer_head")
+        answer = upstream_faults.page(status, message, exchange_id=identifier, cut=cut)
+        if status >= 500:
+            self.recorder.answered(answer.reason)
+        return answer
+
+    def _half_head(self, client: Client) -> None:
+        exchange = self._exchanges.latest(client.id)
+        if exchange is not None:
+            exchange.head_begun = True
+
+    def client_timeout(self, client: Client, why: str) -> None:
+        """A client took too long over a request that no decision was made on."""
+        self.recorder.incident("client_timeout", why, client)
 
     def _refuse_octets(self, client: Client, address: tuple[str, int]) -> None:
         host, port = address

@@ -1,7 +1,8 @@
 """What a crawler gets instead of the page: status, fields and problem document, as plain values.
 
 RFC 9457 (problem details) for the body, RFC 9209 (Proxy-Status) for intermediaries.  A person reading it finds why,
-by which rule, and the exchange id under which the log has it.
+by which rule, what to do (`advice`) and the exchange id under which the log has it; a machine finds a fixed word
+(`reason`).  docs/failures.md lists them all.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ class Answer:
     status: int
     fields: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    reason: str = ""
 
 
 def _answer(status: int, error: str, problem: dict[str, Any], extra: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """An answer of which ``problem`` has `type`, `reason`, `title`, `detail` and `advice` at least."""
     text = json.dumps({"status": status, **problem}, ensure_ascii=False, indent=1)
     body = text.encode("utf-8", "backslashreplace") + b"\n"  # never raises: a denial that fails would let through
     fields = (
@@ -34,13 +37,29 @@ def _answer(status: int, error: str, problem: dict[str, Any], extra: tuple[tuple
         ("Proxy-Status", f"crawl-audit; error={error}"),
         *extra,
     )
-    return Answer(status, tuple((n.encode("ascii"), v.encode("ascii")) for n, v in fields), body)
+    return Answer(status, tuple((n.encode("ascii"), v.encode("ascii")) for n, v in fields), body, problem["reason"])
 
 
 _WHY = {
     Basis.RULE: "robots.txt disallows this request for the product token.",
     Basis.UNREACHABLE: "robots.txt is unreachable, which means complete disallow (RFC 9309 2.3.1.4).",
 }
+_ADVICE = {
+    "disallowed": "Do not ask for this URL again before the site's robots.txt has changed.",
+    "too_early": "Ask again after the seconds that Retry-After gives, and send fewer requests to this site at once.",
+    "bad_authority": "Name a valid host and port in CONNECT.",
+    "contradicting_request": "Send one Host field that names the authority of the request line and of the TLS name.",
+    "unknown_crawler": "Send the token of a configured crawler in Proxy-Authorization, for a tunnel with CONNECT.",
+    "audit_log_unavailable": "Try again later; who runs the sidecar finds the cause under /readyz and in its output.",
+    "audit_disk_reserve": "Try again later; who runs the sidecar must free disk space or enlarge the volume.",
+    "audit_commit_timeout": "Try again later; who runs the sidecar should look at the disk of the log directory.",
+    "audit_backpressure": "Send fewer requests at once and try again.",
+    "audit_log_closed": "Try again when the sidecar has been restarted.",
+    "draining": "Try again when the sidecar has started again.",
+    "hook_error": "Try again; if it stays, who runs the sidecar should report the incident `hook_error` in the log.",
+}
+"""What to do about each refusal, by its reason."""
+
 _TITLES = {
     Basis.SIGNAL: "Denied by a usage preference of the site",
     Basis.CRAWL_DELAY: "Denied for now by the pace the site asks for",
@@ -50,13 +69,16 @@ _TITLES = {
 def disallowed(decision: Decision, retry_after_s: int | None = None) -> Answer:
     """403 for a disallowed request, with everything needed to trace the verdict; 429 where it came too early."""
     early = decision.basis is Basis.CRAWL_DELAY
+    reason = "too_early" if early else "disallowed"
     return _answer(
         429 if early else 403,
         "http_request_denied",
         {
-            "type": f"urn:crawl-audit:problem:{'too-early' if early else 'disallowed'}",
+            "type": f"urn:crawl-audit:problem:{reason.replace('_', '-')}",
+            "reason": reason,
             "title": _TITLES.get(decision.basis, "Denied by robots.txt"),
             "detail": _WHY.get(decision.basis) or decision.detail or "The request is disallowed.",
+            "advice": _ADVICE[reason],
             "verdict": decision.verdict.value,
             "basis": decision.basis.value,
             "rule": decision.rule,
@@ -71,13 +93,16 @@ def disallowed(decision: Decision, retry_after_s: int | None = None) -> Answer:
 
 def bad_request(status: int, detail: str, exchange_id: str) -> Answer:
     """400 for an authority that is none, 421 for a request whose parts contradict each other on where it goes."""
+    reason = "contradicting_request" if status == 421 else "bad_authority"
     return _answer(
         status,
         "http_request_error",
         {
             "type": "urn:crawl-audit:problem:bad-request",
+            "reason": reason,
             "title": "Refused, because it cannot be told where the request goes",
             "detail": detail,
+            "advice": _ADVICE[reason],
             "basis": Basis.ERROR.value,
             "exchange_id": exchange_id,
         },
@@ -91,8 +116,10 @@ def bad_gateway(detail: str, exchange_id: str) -> Answer:
         "http_protocol_error",
         {
             "type": "urn:crawl-audit:problem:bad-gateway",
+            "reason": "bad_gateway",
             "title": "The site's answer cannot be passed on",
             "detail": detail,
+            "advice": "Nothing can be done here: the site breaks HTTP; leave the URL out.",
             "exchange_id": exchange_id,
         },
         (("Connection", "close"),),
@@ -106,9 +133,11 @@ def unrecorded(reason: str, detail: str, exchange_id: str | None) -> Answer:
         "proxy_internal_error",
         {
             "type": f"urn:crawl-audit:problem:{reason}",
+            "reason": reason,
             "title": "Not forwarded, because it could not be recorded",
             "error": reason,
             "detail": detail,
+            "advice": _ADVICE.get(reason, _ADVICE["audit_log_unavailable"]),
             "exchange_id": exchange_id,
         },
         (("Retry-After", str(RETRY_AFTER_S)),),
@@ -122,9 +151,26 @@ def unknown_crawler(exchange_id: str | None) -> Answer:
         "proxy_configuration_error",
         {
             "type": "urn:crawl-audit:problem:unknown-crawler",
+            "reason": "unknown_crawler",
             "title": "Unknown crawler",
             "detail": "Present a configured crawler's token in Proxy-Authorization, as password of Basic or as Bearer.",
+            "advice": _ADVICE["unknown_crawler"],
             "exchange_id": exchange_id,
         },
         (("Proxy-Authenticate", 'Basic realm="crawl-audit"'),),
     )
+
+
+def failed(
+    status: int, error: str, word: str, *, title: str, detail: str, advice: str, exchange_id: str | None = None
+) -> Answer:
+    """A 4xx or 5xx for an exchange that ended without a whole answer; the connection ends with it."""
+    problem = {
+        "type": f"urn:crawl-audit:problem:{word}",
+        "reason": word.replace("-", "_"),
+        "title": title,
+        "detail": detail,
+        "advice": advice,
+        "exchange_id": exchange_id,
+    }
+    return _answer(status, error, problem, (("Connection", "close"),))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from crawl_audit.exchange import Event, State, advance
@@ -68,6 +68,16 @@ class Exchange:
     state: State = State.FORWARDED
     request_meter: BodyMeter = field(default_factory=lambda: BodyMeter(digest=False))
     response_meter: BodyMeter = field(default_factory=lambda: BodyMeter(digest=True))
+    request_ended: Callable[[], bool] = lambda: True
+    """Whether the crawler has sent its request to the end."""
+    head_begun: bool = False
+    """Whether some of the answer's head has come, and not all."""
+    head_passed: bool = False
+    """Whether the answer's head was passed on: the crawler has a status, and can be given no other."""
+    upgraded: bool = False
+    """Whether it has become a WebSocket."""
+    cut: str | None = None
+    """Why the sidecar itself is ending it, as ``timeout:<deadline>: <sentence>``; nothing else is its outcome then."""
 
     def age_ms(self) -> int:
         """Milliseconds since the decision, by the monotonic clock."""
@@ -90,6 +100,7 @@ class ExchangeTable:
 
     def __init__(self) -> None:
         self._open: dict[str, Exchange] = {}
+        self._latest: dict[str, Exchange] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -98,10 +109,23 @@ class ExchangeTable:
         """Enter a forwarded exchange; its decision is durable by now."""
         assert flow_id not in self._open
         self._open[flow_id] = exchange
+        self._latest[exchange.client_id] = exchange
 
     def get(self, flow_id: str) -> Exchange | None:
         """The open exchange of a flow, or None for a denied, ended or unknown one."""
         return self._open.get(flow_id)
+
+    def latest(self, client_id: str) -> Exchange | None:
+        """The last exchange that a client connection has begun, open or ended; HTTP/1 has one at a time."""
+        return self._latest.get(client_id)
+
+    def forget(self, client_id: str) -> None:
+        """The client connection is gone."""
+        self._latest.pop(client_id, None)
+
+    def items(self) -> list[tuple[str, Exchange]]:
+        """Flow id and exchange of all that are open."""
+        return list(self._open.items())
 
     def of_client(self, client_id: str) -> Iterator[str]:
         """Flow ids of the exchanges still open on one client connection."""
@@ -119,6 +143,8 @@ class ExchangeTable:
         if exchange is None:
             return None
         exchange.state = advance(exchange.state, Event.COMPLETE)
+        if exchange.cut is not None:
+            outcome, error = Outcome.TIMEOUT, exchange.cut
         whole = outcome is Outcome.COMPLETED
         return Completion(
             recorded_at=now,

@@ -162,7 +162,9 @@ class Fetcher:
 
     def _timeouts(self) -> dict[str, dict[str, float]]:
         # Only connecting has a bound of its own; the deadline bounds all the rest, a slow drip too.
-        return {"timeout": {"connect": self._limits.connect_ms / 1000}}
+        # It comes before the deadline: a TLS handshake that is cancelled keeps its socket until garbage is collected.
+        connect_ms = min(self._limits.connect_ms, self._limits.deadline_ms * 0.8)
+        return {"timeout": {"connect": connect_ms / 1000}}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from crawl_audit.errors import ConfigurationError
+from proxy_addon import handlers
+from proxy_addon.links import Link
 
 MITMPROXY_VERSION = "12.2.3"
 
@@ -86,6 +89,7 @@ class AuditMaster(Master):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._legacy_log_events.uninstall()
+        handlers.install()
         self.addons = _AddonManager(self)
         self.proxyserver = proxyserver.Proxyserver()
         self.tlsconfig = _TlsConfig()
@@ -127,9 +131,23 @@ class AuditMaster(Master):
             raise ConfigurationError(f"The proxy cannot listen: {'; '.join(failures) or 'no server came up'}.")
         return addresses[0][0], addresses[0][1]
 
+    def bound_unsent(self, seconds: float) -> None:
+        """Let the kernel end a client connection on which nothing is taken for so long (RFC 5482; Linux).
+
+        A connection that was closed with octets left to send would otherwise stay for as long as its client likes.
+        """
+        for instance in self.proxyserver.servers:
+            for server in getattr(instance, "_servers", ()):
+                for listening in server.sockets if hasattr(socket, "TCP_USER_TIMEOUT") else ():
+                    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
     async def stop_listening(self) -> None:
         """Accept no new connection; those that exist go on."""
         await self.proxyserver.servers.update([])
+
+    def links(self) -> dict[str, Link]:
+        """Every client connection by the client's id."""
+        return {handler.client.id: Link(handler) for handler in self.proxyserver.connections.values()}
 
     async def close_connections(self, patience_s: float) -> None:
         """Break off every client connection that is left and wait until mitmproxy has told its hooks."""

@@ -29,6 +29,9 @@ class Log(Protocol):
     def submit(self, record: Record) -> object:
         """Hand over a record that nothing waits for."""
 
+    def refused(self, reason: str) -> None:
+        """A request was refused because it could not be recorded; the log says how many were when it can."""
+
 
 def now_us() -> Instant:
     """The wall clock as records have it."""
@@ -76,6 +79,15 @@ class Recorder:
     def disconnected(self, client: Client) -> None:
         """Forget a connection."""
         self._by_tunnel.pop(client.id, None)
+
+    def answered(self, reason: str) -> None:
+        """Count an answer of our own in place of the site's, by its reason."""
+        self.metrics.refused.labels(reason=reason).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a request that did not leave because it could not be recorded."""
+        self.answered(reason)
+        self.metrics.fail_closed.labels(reason=reason).inc()
 
     def incident(self, word: str, detail: str, client: Client, exchange: str | None = None) -> None:
         """Record something that makes the log less than complete, or a request that never became one."""

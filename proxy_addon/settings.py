@@ -14,6 +14,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -30,6 +31,8 @@ from crawl_audit.errors import ConfigurationError
 from crawl_audit.identity import ANY_CRAWLER, Crawler
 from crawl_audit.policy import Policy
 from crawl_audit.records import Mode
+from proxy_addon.anchor_settings import AnchorSettings, SigningSettings, without_secrets
+from proxy_addon.deadlines import Limits
 from proxy_addon.policy_settings import (
     ExemptionSettings,
     Identifier,
@@ -119,6 +122,13 @@ class RobotsSettings(Section):
     )
 
 
+class OnFailure(StrEnum):
+    """What happens to requests that cannot be recorded."""
+
+    FAIL_CLOSED = "fail_closed"
+    FAIL_OPEN = "fail_open"
+
+
 class LogSettings(Section):
     """How the log is written, sealed and rotated."""
 
@@ -128,7 +138,18 @@ class LogSettings(Section):
     segment_mib: int = Field(64, ge=1, le=4096, description="size at which the live file becomes a segment")
     queue_records: int = Field(10_000, ge=10, description="records that may wait for a commit before requests get 503")
     commit_timeout_s: Seconds = Field(2, description="longest wait for a decision to become durable, then 503")
+    merge_interval_h: float = Field(
+        24, ge=0, le=24 * 366, description="time between two mergers of small segments into larger ones; 0: never"
+    )
     reserve_mib: int = Field(128, ge=0, description="free disk space below which no request is forwarded")
+    on_failure: OnFailure = Field(
+        OnFailure.FAIL_CLOSED,
+        description="while nothing can be recorded, fail_closed: no request leaves; fail_open: requests leave by a"
+        " robots.txt already on record and are entered late, beside a gap record that every report begins with",
+    )
+    emergency_mib: int = Field(
+        64, ge=1, le=4096, description="room set aside (fail_open) for what leaves unrecorded; beyond it, it is counted"
+    )
 
 
 class UpstreamSettings(Section):
@@ -136,6 +157,22 @@ class UpstreamSettings(Section):
 
     trusted_ca: Path | None = Field(None, description="PEM file of certificate authorities trusted beside certifi's")
     idle_timeout_s: int = Field(120, ge=1, le=3600, description="idle time after which a connection is closed")
+    connect_timeout_s: Seconds = Field(10, description="time to find a site's address and to connect to it")
+    tls_timeout_s: Seconds = Field(10, description="time for the TLS handshake with a site")
+    first_byte_timeout_s: Seconds = Field(60, description="time from a request's end to the end of the answer's head")
+    total_timeout_s: Annotated[float, Field(ge=0, le=7 * 86_400)] = Field(
+        3600, description="longest life of an exchange, WebSockets included; 0: no end"
+    )
+    min_rate_bytes_s: int = Field(100, ge=0, description="least rate of a body in either direction; 0: none")
+    min_rate_window_s: Seconds = Field(60, description="time over which the least rate is measured")
+
+
+class ClientSettings(Section):
+    """What is expected of a crawler's connection."""
+
+    head_timeout_s: Seconds = Field(
+        15, description="time for a request's head, and for the rest of a request that is answered already"
+    )
 
 
 class Settings(BaseSettings):
@@ -157,13 +194,23 @@ class Settings(BaseSettings):
     signals: SignalSettings = SignalSettings()
     logging: LogSettings = LogSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    client: ClientSettings = ClientSettings()
     exemptions: tuple[ExemptionSettings, ...] = Field((), description="grounds for requests that a site disallows")
     pacing: PacingSettings = PacingSettings()
+    signing: SigningSettings = SigningSettings()
+    anchors: AnchorSettings = AnchorSettings()
 
     @field_validator("listen", "admin")
     @classmethod
     def _is_address(cls, value: str) -> str:
         split_address(value)
+        return value
+
+    @field_validator("node")
+    @classmethod
+    def _node_is_no_custodian(cls, value: str) -> str:
+        if value == "custodian":
+            raise ValueError("'custodian' is the name of logs that say what was done to others; choose another")
         return value
 
     @model_validator(mode="after")
@@ -212,13 +259,27 @@ class Settings(BaseSettings):
         """What is declared about exemptions and signals, as the kernel's value."""
         return Policy(exemptions_of(self.exemptions), self.signals.signal_policy())
 
+    def limits(self) -> Limits:
+        """The deadlines of exchanges and connections, as the watcher's value."""
+        upstream = self.upstream
+        return Limits(
+            connect_s=upstream.connect_timeout_s,
+            tls_s=upstream.tls_timeout_s,
+            first_byte_s=upstream.first_byte_timeout_s,
+            idle_s=upstream.idle_timeout_s,
+            total_s=upstream.total_timeout_s,
+            rate_bytes_s=upstream.min_rate_bytes_s,
+            rate_window_s=upstream.min_rate_window_s,
+            client_head_s=self.client.head_timeout_s,
+        )
+
     def public(self) -> dict[str, Any]:
         """The settings as they are recorded: everything but where secrets lie and what they hash to."""
         values = self.model_dump(mode="json")
         for crawler in values["crawlers"]:
             crawler["authenticated"] = bool(crawler.pop("token_file") or crawler.pop("token_sha256", None))
             crawler.pop("token_sha256", None)
-        return values
+        return without_secrets(values)
 
     def recorded(self) -> str:
         """:meth:`public` as JSON with sorted keys; its SHA-256 identifies the settings in force."""

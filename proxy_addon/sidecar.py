@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import hashlib
 import json
 import logging
@@ -24,10 +25,12 @@ from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogUnavailable
 from crawl_audit.identity import ANY_CRAWLER, Crawler
 from crawl_audit.records import Record, Run
-from proxy_addon import admin, ca, interpreter, policy_settings, preflight, recovery, trust
+from proxy_addon import admin, ca, fail_open, interpreter, policy_settings, preflight, recovery, trust
 from proxy_addon.addon import AuditAddon
+from proxy_addon.anchor_job import AnchorJob
 from proxy_addon.ca import Authority
 from proxy_addon.connections import ConnectionAddon
+from proxy_addon.fail_open import FailOpenLog
 from proxy_addon.fetcher import Fetcher, FetchLimits
 from proxy_addon.freshness import Freshness
 from proxy_addon.log_directory import LogDirectory
@@ -36,8 +39,10 @@ from proxy_addon.metrics import Metrics
 from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, now_us
 from proxy_addon.robots_cache import CacheSettings, RobotsCache
-from proxy_addon.settings import Settings, split_address
+from proxy_addon.settings import OnFailure, Settings, split_address
+from proxy_addon.signing import signer_for
 from proxy_addon.trust import Trust
+from proxy_addon.watching import Watcher, backstop_s
 from proxy_addon.writer import Writer
 
 logger = logging.getLogger("crawl_audit.sidecar")
@@ -90,6 +95,7 @@ class Sidecar:
         self._crawlers = crawlers
         self._out = out
         self._metrics = Metrics()
+        self._anchors = AnchorJob(settings.anchors, directory, self._metrics)
         self._signals = 0
         self._stop = asyncio.Event()
 
@@ -100,13 +106,16 @@ class Sidecar:
         loop.set_default_executor(ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        recovered = await asyncio.to_thread(recovery.recover, self._directory)
+        recovered = await asyncio.to_thread(recovery.finish, self._directory)
         writer = await self._open_log(recovered)
         try:
             await self._record_start(writer, recovered)
+            writer.adopt(recovered.leftovers)
             await self._serve(writer)
         finally:
+            await self._anchors.stop()
             await self._close_log(writer, "signal" if self._signals else "error")
+            await self._anchors.finish(writer.log)
         return 0
 
     async def _close_log(self, writer: Writer, reason: str) -> None:
@@ -122,7 +131,8 @@ class Sidecar:
         self._stop.set()
 
     async def _serve(self, writer: Writer) -> None:
-        recorder = Recorder(writer, self._metrics, self._crawlers)
+        log = await self._log_for_hooks(writer)
+        recorder = Recorder(log, self._metrics, self._crawlers)
         fetcher = self._fetcher()
         cache = self._cache(fetcher, writer)
         pacing = self._settings.pacing
@@ -134,19 +144,37 @@ class Sidecar:
             pacer=Pacer(enforce=pacing.enforce, hold_max_s=pacing.hold_max_s),
             html_meta=self._settings.signals.html_meta,
         )
-        self._publish_gauges(writer, exchanges)
-        master = self._master(ConnectionAddon(recorder, exchanges.client_gone), exchanges)
+        self._metrics.watch_log(writer, self._settings.logging.queue_records)
+        self._metrics.gauge(
+            "crawl_audit_inflight_exchanges", "Forwarded and not yet ended.", lambda: float(len(exchanges.exchanges))
+        )
+        connections = ConnectionAddon(recorder, exchanges.client_gone, exchanges.exchanges)
+        master = self._master(connections, exchanges)
+        watcher = Watcher(
+            exchanges=exchanges.exchanges,
+            links=master.links,
+            limits=self._settings.limits(),
+            on_limit=self._metrics.limit_exceeded,
+            on_client_timeout=connections.client_timeout,
+            finish=exchanges.overdue,
+        )
         probes = admin.Probes(
             not_ready_because=lambda: _not_ready(recorder, writer),
+            warnings=lambda: self._warnings(writer, log),
             seal=lambda: self._seal(writer),
+            anchor=lambda: self._anchors.anchor(writer),
             metrics=self._metrics,
         )
         running = asyncio.create_task(master.run(), name="mitmproxy")
+        lag = asyncio.create_task(self._metrics.watch_loop(), name="loop-lag")
         server = None
         try:
             host, port = await _first(master.listening(), running)
             server, admin_address = admin.listen(*split_address(self._settings.admin), probes)
             recorder.armed = True
+            watcher.start()
+            self._anchors.start(writer)
+            master.bound_unsent(self._settings.upstream.idle_timeout_s)
             self._say_ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", admin_address)
             await _first(self._stop.wait(), running)
             recorder.draining = True
@@ -159,9 +187,29 @@ class Sidecar:
                 server.stop()
             master.shutdown()
             await running
+            watcher.stop()
+            lag.cancel()
             exchanges.abandon_all()
             await cache.aclose()
             await fetcher.aclose()
+            if isinstance(log, FailOpenLog):
+                await log.aclose()
+
+    def _warnings(self, writer: Writer, log: Writer | FailOpenLog) -> list[str]:
+        unrecorded = log.warnings if isinstance(log, FailOpenLog) else []
+        return [*writer.warnings, *self._anchors.warnings, *unrecorded]
+
+    async def _log_for_hooks(self, writer: Writer) -> Writer | FailOpenLog:
+        chosen = self._settings.logging
+        if chosen.on_failure is OnFailure.FAIL_CLOSED:
+            return writer
+        return await fail_open.begin(
+            writer,
+            self._directory.path,
+            bytes_max=chosen.emergency_mib * 1024 * 1024,
+            now=now_us,
+            on_left=self._metrics.fail_open.inc,
+        )
 
     async def _drain(self, master: AuditMaster, exchanges: AuditAddon) -> None:
         """Finish what is open within the time there is, break off the rest; a second signal cuts it short."""
@@ -186,7 +234,10 @@ class Sidecar:
             commit_timeout_s=log.commit_timeout_s,
             reserve_bytes=log.reserve_mib * 1024 * 1024,
             on_checkpoint=self._say_checkpoint,
+            on_commit=self._metrics.committed,
             unsigned=recovered.chains,
+            merge_interval_s=log.merge_interval_h * 3600,
+            signer_for=functools.partial(signer_for, self._settings.signing),
         )
 
     def _settings_sha256(self) -> str:
@@ -196,9 +247,11 @@ class Sidecar:
         """The run record and what recovery found, durable before anything listens."""
         try:
             await writer.append(self._run_record(writer, "start", None, recovered.previous_log))
-            for incident in recovered.incidents:
-                await writer.append(incident)
-        except LogUnavailable as error:
+            late: list[Record] = [*recovered.gaps, *recovered.incidents]
+            for record in late:
+                await writer.append(record)
+            await asyncio.to_thread(recovery.put_away, recovered)
+        except (LogUnavailable, OSError) as error:
             raise ConfigurationError(f"The log in {self._settings.log} cannot be written: {error}") from error
 
     def _run_record(self, writer: Writer, event: str, reason: str | None, previous_log: str | None) -> Record:
@@ -243,16 +296,9 @@ class Sidecar:
             listen_host=host,
             listen_port=port,
             ssl_verify_upstream_trusted_ca=str(self._trust.bundle),
-            tcp_timeout=self._settings.upstream.idle_timeout_s,
+            tcp_timeout=backstop_s(self._settings.limits()),
         )
         return master
-
-    def _publish_gauges(self, writer: Writer, exchanges: AuditAddon) -> None:
-        gauge = self._metrics.gauge
-        gauge("crawl_audit_log_available", "Whether decisions can be made durable.", lambda: float(writer.available))
-        gauge("crawl_audit_log_queue_depth", "Records waiting for a commit.", lambda: float(writer.queue_depth))
-        gauge("crawl_audit_log_sequence", "Entries in this process's log.", lambda: float(writer.next_seq))
-        gauge("crawl_audit_inflight_exchanges", "Forwarded and not yet ended.", lambda: float(len(exchanges.exchanges)))
 
     async def _seal(self, writer: Writer) -> dict[str, object]:
         await writer.rotate("demand")

@@ -81,12 +81,137 @@ async def _echo(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader,
     await reader.read(64)
 
 
+async def _silent(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Say nothing until the other side leaves."""
+    await reader.read()
+
+
+async def _half_head(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """The status line and a field, then nothing; with ``leave``, go instead."""
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Begun: yes\r\n")
+    await writer.drain()
+    if "leave" not in query:
+        await reader.read()
+
+
+async def _head_drip(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """One field of the head every 0.2 s for ever."""
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X-Drip: drop\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+
+async def _body_drip(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """One octet of the body every 0.2 s for ever; its end is that of the connection where ``until`` is ``close``."""
+    length = "" if query.get("until") == "close" else "Content-Length: 1000000\r\n"
+    writer.write(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode())
+    while True:
+        writer.write(b".")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+
+async def _stall(seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Half a body, then nothing."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + bytes(500))
+    await writer.drain()
+    await reader.read()
+
+
+async def _endless(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """A body without end, fast enough for any least rate."""
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"400\r\n" + bytes(0x400) + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def _giant_head(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """``bytes`` octets of head, in fields of ``field`` octets."""
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    line = b"X-Giant: " + b"g" * int(query["field"]) + b"\r\n"
+    for _ in range(int(query["bytes"]) // len(line)):
+        writer.write(line)
+        await writer.drain()
+    writer.write(b"Content-Length: 0\r\n\r\n")
+    await writer.drain()
+    await reader.read()
+
+
+async def _interim_flood(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Interim answers for ever."""
+    while True:
+        writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def _long_chunk_line(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """A chunk extension (RFC 9112 7.1.1) without end."""
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=")
+    while True:
+        writer.write(b"x" * 65_536)
+        await writer.drain()
+
+
+def _says(octets: bytes, *, stay: bool = False) -> Behaviour:
+    """Octets as they are; ``stay``: without closing the connection after them."""
+
+    async def say(
+        seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(octets)
+        await writer.drain()
+        if stay:
+            await reader.read()
+
+    return say
+
+
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
 BEHAVIOURS: dict[str, Behaviour] = {
     "/odd/reset": _reset,
     "/odd/cut": _cut,
     "/odd/drip": _drip,
     "/odd/103": _hints,
     "/odd/trailers": _trailers,
+    "/odd/silent": _silent,
+    "/odd/half-head": _half_head,
+    "/odd/head-drip": _head_drip,
+    "/odd/body-drip": _body_drip,
+    "/odd/stall": _stall,
+    "/odd/endless": _endless,
+    "/odd/giant-head": _giant_head,
+    "/odd/interim-flood": _interim_flood,
+    "/odd/long-chunk-line": _long_chunk_line,
+    "/odd/no-http": _says(b"220 mail.test ESMTP\r\n\r\n", stay=True),
+    "/odd/two-lengths": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", stay=True),
+    "/odd/bad-chunk": _says(_CHUNKED + b"\r\n5\r\nhello\r\nnonsense\r\n", stay=True),
+    "/odd/bad-trailer": _says(_CHUNKED + b"Trailer: X\r\n\r\n5\r\nhello\r\n0\r\nno field\r\n\r\n", stay=True),
+    "/odd/204-with-body": _says(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"),
+    "/odd/304-with-body": _says(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello"),
+    "/odd/body-for-head": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+    "/odd/more-than-said": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"),
     "/big": _big,
     "/ws": _echo,
     "/private/ws": _echo,

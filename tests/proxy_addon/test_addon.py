@@ -810,6 +810,9 @@ async def test_a_websocket_completes_when_it_is_closed_and_keeps_no_message(
         await trigger(HttpResponseHook(made))
         assert parts.log.completions == [], "the handshake is not the end"
         await trigger(WebsocketStartHook(made))
+        opened = parts.addon.exchanges.get(made.id)
+        assert opened is not None
+        assert opened.upgraded
         for number in range(3):
             made.websocket.messages.append(_message(number % 2 == 0, b"12345"))
             await trigger(WebsocketMessageHook(made))
@@ -920,3 +923,50 @@ async def test_a_signal_that_cannot_be_recorded_keeps_the_request_from_being_dec
     assert signed.response is not None
     assert signed.response.status_code == 503
     assert parts.log.decisions == []
+
+
+# --- ended because of a deadline ------------------------------------------------------------------------------------
+
+
+@scenario
+async def test_an_exchange_that_is_overdue_ends_once() -> None:
+    parts = Parts()
+    made = await ask(parts, flow("/a"))
+    parts.addon.overdue(made.id)
+    parts.addon.overdue(made.id)
+    parts.addon.client_gone(made.client_conn.id)
+    (completion,) = parts.log.completions
+    assert completion.outcome is Outcome.TIMEOUT
+
+
+@scenario
+async def test_what_the_watcher_needs_to_know_is_noted_as_it_happens() -> None:
+    parts = Parts()
+    made = await ask(parts, flow("/a"))
+    opened = parts.addon.exchanges.get(made.id)
+    assert opened is not None
+    made.request.timestamp_end = None
+    assert not opened.request_ended()
+    made.request.timestamp_end = 1.0
+    assert opened.request_ended()
+    assert not opened.head_passed
+    async with production(parts.addon) as trigger:
+        await trigger(HttpResponseHeadersHook(answered(made)))
+    assert opened.head_passed
+
+
+@scenario
+async def test_a_robots_txt_that_the_sidecar_cut_is_no_evidence() -> None:
+    parts = Parts()
+    made = await ask(parts, flow("/robots.txt"))
+    opened = parts.addon.exchanges.get(made.id)
+    assert opened is not None
+    opened.cut = "timeout:rate: Too slow."
+    snapshots = len(parts.log.records)
+    async with production(parts.addon) as trigger:
+        await trigger(HttpResponseHeadersHook(answered(made)))
+        opened.response_meter(b"User-agent: *")
+        await trigger(HttpResponseHook(made))
+    (completion,) = parts.log.completions
+    assert (completion.outcome, completion.error) == (Outcome.TIMEOUT, opened.cut)
+    assert len(parts.log.records) == snapshots + 1

@@ -20,13 +20,20 @@ def ask(
     path: str,
     *,
     reason: str | None = None,
+    warnings: tuple[str, ...] = (),
     seal: Callable[[], Awaitable[dict[str, object]]] | None = None,
 ) -> httpx.Response:
     async def sealed() -> dict[str, object]:
         return {"sealed": True}
 
     async def run() -> httpx.Response:
-        probes = admin.Probes(not_ready_because=lambda: reason, seal=seal or sealed, metrics=Metrics())
+        probes = admin.Probes(
+            not_ready_because=lambda: reason,
+            warnings=lambda: list(warnings),
+            seal=seal or sealed,
+            anchor=sealed,
+            metrics=Metrics(),
+        )
         server, address = admin.listen("127.0.0.1", 0, probes)
         try:
             async with httpx.AsyncClient(trust_env=False) as client:
@@ -46,12 +53,20 @@ def body(response: httpx.Response) -> dict[str, Any]:
 def test_a_sidecar_that_cannot_record_is_alive_and_not_ready() -> None:
     assert ask("GET", "/livez", reason="the disk is full").status_code == 200
     answer = ask("GET", "/readyz", reason="the disk is full")
-    assert (answer.status_code, body(answer)) == (503, {"ready": False, "reason": "the disk is full"})
+    assert (answer.status_code, body(answer)) == (
+        503,
+        {"ready": False, "reason": "the disk is full", "warnings": []},
+    )
 
 
 def test_a_sidecar_without_trouble_is_ready() -> None:
     answer = ask("GET", "/readyz")
-    assert (answer.status_code, body(answer)["ready"]) == (200, True)
+    assert (answer.status_code, body(answer)) == (200, {"ready": True, "reason": None, "warnings": []})
+
+
+def test_what_needs_mending_and_stops_nothing_is_a_warning() -> None:
+    answer = ask("GET", "/readyz", warnings=("a segment cannot be published",))
+    assert (answer.status_code, body(answer)["warnings"]) == (200, ["a segment cannot be published"])
 
 
 def test_metrics_are_in_the_text_format_of_prometheus() -> None:

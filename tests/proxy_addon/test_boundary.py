@@ -193,6 +193,18 @@ def test_what_an_observing_hook_raises_becomes_an_incident_and_changes_nothing(
         assert all(incident.client for incident in parts.log.incidents)
 
 
+def test_what_could_not_be_recorded_for_the_logs_own_trouble_is_no_fault_of_the_hook() -> None:
+    parts = Parts()
+
+    async def run() -> None:
+        async with production(Addon(parts.recorder, LogUnavailable("The disk is full."))) as trigger:
+            await trigger(HttpResponseHook(flow()))
+
+    asyncio.run(run())
+    assert [incident.incident for incident in parts.log.incidents] == ["not_recorded"]
+    assert parts.log.incidents[0].detail == "response: The disk is full."
+
+
 # --- giving an answer -----------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from crawl_audit.identity import Crawler
 from proxy_addon import connections, layers
 from proxy_addon.connections import ConnectionAddon
 from tests.proxy_addon.fakes import OPEN, TOKEN, Parts, client, flow, production
+from tests.proxy_addon.test_exchanges import exchange
 from tests.proxy_addon.wire import Wire, narrowed, options
 from tests.strategies import raw_hosts
 
@@ -241,3 +242,51 @@ def test_a_request_no_hook_sees_becomes_an_incident() -> None:
     (incident,) = parts.log.incidents
     assert incident.incident == "malformed_request"
     assert incident.client == "192.0.2.1:4711"
+
+
+# --- failures that the crawler is told of -----------------------------------------------------------------------------
+
+
+def failed(parts: Connected, client_id: str, message: str, status: int = 502) -> dict[str, Any]:
+    made = client()
+    made.id = client_id
+    page: dict[str, Any] = json.loads(parts.connections._page(made, status, message).body)
+    return page
+
+
+def test_a_failed_exchange_is_told_with_its_id_and_a_malformed_request_without() -> None:
+    parts, opened = Connected(), exchange("c")
+    parts.connections._exchanges.open("f", opened)
+    assert failed(parts, "c", "server closed connection")["exchange_id"] == opened.decision.exchange_id
+    assert failed(parts, "c", "Bad HTTP request line", 400)["exchange_id"] is None
+    assert failed(parts, "other", "server closed connection")["exchange_id"] is None
+    opened.cut = "timeout:connect: No connection."
+    assert failed(parts, "c", "connection closed")["status"] == 504
+
+
+def test_half_a_head_is_noted_on_the_exchange_it_answers() -> None:
+    parts, opened, made = Connected(), exchange("c"), client()
+    made.id = "c"
+    parts.connections._half_head(made)
+    parts.connections._exchanges.open("f", opened)
+    parts.connections._half_head(made)
+    assert opened.head_begun
+
+
+def test_a_request_that_took_too_long_is_an_incident() -> None:
+    parts = Connected()
+    parts.connections.client_timeout(client(), "The crawler did not finish its request within 15 s.")
+    assert [incident.incident for incident in parts.log.incidents] == ["client_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "detail"),
+    [("request_head", "The request head is longer than 5 octets."), ("answer_head", "The site's answer is longer.")],
+)
+def test_a_head_that_was_too_large_is_counted(limit: str, detail: str) -> None:
+    parts = Connected()
+    if limit == "request_head":
+        parts.connections._malformed(client(), detail)
+    else:
+        failed(parts, "c", detail)
+    assert f'limit_exceeded_total{{limit="{limit}"}} 1.0' in parts.recorder.metrics.exposition().decode()

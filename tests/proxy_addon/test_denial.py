@@ -53,6 +53,8 @@ def test_an_answer_is_a_problem_document_of_an_intermediary(answer: Answer) -> N
     assert problem(answer)["exchange_id"] == "id-1"
     assert problem(answer)["type"].startswith("urn:crawl-audit:problem:")
     assert problem(answer)["title"]
+    assert problem(answer)["reason"] == answer.reason
+    assert problem(answer)["advice"].endswith(".")
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -79,8 +81,8 @@ def test_a_denial_can_be_made_of_any_decision(decision: Decision) -> None:
 @given(records_of("decision"))
 def test_a_denial_gives_nothing_away_but_what_the_crawler_sent_and_the_site_says(decision: Decision) -> None:
     allowed = {
-        "status", "type", "title", "detail", "verdict", "basis", "rule", "rule_line", "product_token", "robots_sha256",
-        "exchange_id",
+        "status", "type", "reason", "title", "detail", "advice", "verdict", "basis", "rule", "rule_line",
+        "product_token", "robots_sha256", "exchange_id",
     }  # fmt: skip
     assert set(problem(denial.disallowed(decision))) == allowed
 
@@ -107,7 +109,7 @@ def test_who_is_unknown_is_told_how_to_make_himself_known() -> None:
 
 def test_the_reason_is_a_word_for_machines() -> None:
     made = problem(denial.unrecorded("audit_backpressure", "x", None))
-    assert (made["error"], made["exchange_id"]) == ("audit_backpressure", None)
+    assert (made["error"], made["reason"], made["exchange_id"]) == ("audit_backpressure", "audit_backpressure", None)
 
 
 def test_no_text_breaks_out_of_the_fields() -> None:

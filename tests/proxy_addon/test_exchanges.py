@@ -184,3 +184,28 @@ def test_the_modality_of_a_media_type(content_type: str | None, expected: str | 
 )
 def test_the_barrier_an_answer_shows(answered: dict[str, Any], expected: str | None) -> None:
     assert barrier(Answered(**answered)) == expected
+
+
+# --- ended by the sidecar -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_an_exchange_that_the_sidecar_cut_has_timed_out_whoever_says_how_it_ended(outcome: Outcome) -> None:
+    table, opened = ExchangeTable(), exchange()
+    table.open("f", opened)
+    opened.cut = "timeout:rate: Too slow."
+    completion = table.finish("f", NOW, outcome, Answered(status=200), "something else")
+    assert completion is not None
+    assert (completion.outcome, completion.error) == (Outcome.TIMEOUT, "timeout:rate: Too slow.")
+    assert completion.body_sha256 is None
+
+
+def test_the_latest_exchange_of_a_client_is_known_until_the_client_is_gone() -> None:
+    table, first, second = ExchangeTable(), exchange(), exchange()
+    table.open("1", first)
+    table.finish("1", NOW, Outcome.COMPLETED, Answered())
+    assert table.latest("c") is first
+    table.open("2", second)
+    assert (table.latest("c"), table.items()) == (second, [("2", second)])
+    table.forget("c")
+    assert table.latest("c") is None

@@ -69,6 +69,16 @@ def test_installing_puts_our_layers_in_place_and_the_originals_behind_them(repor
     assert http.HttpStream is layers._DiscardingHttpStream
 
 
+def is_problem(octets: bytes, status: bytes) -> bool:
+    """Whether octets are one answer of ours, a problem document that ends the connection, and nothing after it."""
+    head, _, body = octets.partition(b"\r\n\r\n")
+    fields = head.split(b"\r\n")[1:]
+    whole = b"Content-Length: %d" % len(body) in fields
+    ours = any(field.startswith(b"Proxy-Status: crawl-audit; error=") for field in fields)
+    ends = b"Connection: close" in fields and b"Content-Type: application/problem+json" in fields
+    return head.startswith(status) and whole and ours and ends
+
+
 # --- requests that no hook sees -------------------------------------------------------------------------------------
 
 
@@ -91,7 +101,7 @@ def test_a_request_that_cannot_be_parsed_is_answered_400_and_made_known(
 ) -> None:
     wire = Wire(opts, let_pass)
     wire.receive(head)
-    assert wire.to_client.startswith(b"HTTP/1.1 400 ")
+    assert is_problem(wire.to_client, b"HTTP/1.1 400 ")
     assert not wire.is_open
     assert (wire.hooks, wire.opened) == ([], [])
     assert [client for client, _ in reports.made] == [wire.client]
@@ -240,12 +250,14 @@ def test_a_head_that_is_too_long_is_answered_431_and_made_known_once(
 ) -> None:
     wire = Wire(opts, let_pass)
     send(wire, head)
-    status, _, fields = wire.to_client.partition(b"\r\n")
-    assert status == b"HTTP/1.1 431 Request Header Fields Too Large"
-    assert fields == b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+    assert is_problem(wire.to_client, b"HTTP/1.1 431 Request Header Fields Too Large")
     assert not wire.is_open
     assert (wire.hooks, wire.opened) == ([], [])
-    assert reports.details == [f"The request head is longer than {256 * KIB} octets."]
+    assert len(reports.details) == 1
+    assert reports.details[0] in (
+        f"The request head is longer than {256 * KIB} octets.",
+        f"The request head has more than {layers.HEAD_FIELDS_MAX} fields.",
+    )
 
 
 def test_after_a_head_that_is_too_long_nothing_is_read_any_more(opts: Options, reports: Reports) -> None:
@@ -422,3 +434,135 @@ def test_inside_a_tunnel_the_destination_is_the_tunnels_and_the_line_is_left_as_
     wire.layer.context.server.address = ("example.com", 80)
     wire.receive(b"GET http://evil.example/a HTTP/1.1\r\nHost: other.example\r\n\r\n")
     assert seen == [("example.com", "evil.example", "other.example")]
+
+
+# --- what sites send --------------------------------------------------------------------------------------------------
+
+
+def send_answer(wire: Wire, octets: bytes) -> None:
+    """As a socket gives it, and nothing after the connection to the site is closed."""
+    for start in range(0, len(octets), 64 * KIB):
+        if wire.opened[-1] not in wire.closed:
+            wire.answer(octets[start : start + 64 * KIB])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * (300 * KIB) + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * (300 * KIB),
+        b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * (layers.HEAD_FIELDS_MAX + 10) + b"\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * (layers.INTERIM_ANSWERS_MAX + 1),
+    ],
+)
+def test_a_head_of_the_site_that_is_too_large_ends_the_exchange(opts: Options, reports: Reports, head: bytes) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    send_answer(wire, head)
+    assert is_problem(wire.to_client, b"HTTP/1.1 502 ")
+    assert wire.hooks[-1] == "error"
+    assert wire.opened[-1] in wire.closed
+    assert not wire.is_open
+
+
+def test_a_head_of_the_site_within_the_limits_is_passed_on_as_it_came(opts: Options, reports: Reports) -> None:
+    fields = b"".join(b"X-%d: %s\r\n" % (i, b"x" * 200) for i in range(layers.HEAD_FIELDS_MAX - 1))
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    send_answer(wire, b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 2\r\n\r\nok")
+    assert wire.to_client == b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_interim_answers_are_dropped_however_they_are_cut(opts: Options, reports: Reports, cut: int) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    wire.answer((interim + final)[:cut])
+    wire.answer((interim + final)[cut:])
+    assert wire.to_client == final
+    assert wire.hooks.count("response") == 1
+
+
+def test_switching_protocols_is_no_interim_answer(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    wire.answer(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+    assert wire.to_client.startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize("line", [b"5;x=" + b"x" * (300 * KIB), b"0\r\nX: " + b"x" * (300 * KIB)])
+def test_chunk_framing_without_an_end_ends_the_exchange(opts: Options, reports: Reports, line: bytes) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    send_answer(wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + line)
+    assert wire.hooks[-1] == "error"
+    assert wire.opened[-1] in wire.closed
+
+
+def test_a_failure_is_told_once_and_with_the_page_we_are_asked_for(opts: Options, reports: Reports) -> None:
+    def stream(command: commands.StartHook) -> None:
+        if command.name == "requestheaders":
+            command.args()[0].request.stream = True
+
+    wire = Wire(opts, stream)
+    wire.receive(GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\nhalf"))
+    wire.answer(b"nonsense\r\n\r\n")
+    wire.hang_up()
+    assert wire.to_client.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_failure_after_100_continue_is_told_and_one_after_an_answer_is_not(opts: Options, reports: Reports) -> None:
+    def stream(command: commands.StartHook) -> None:
+        if command.name == "requestheaders":
+            command.args()[0].request.stream = True
+        if command.name == "responseheaders":
+            command.args()[0].response.stream = True
+
+    wire = Wire(opts, stream)
+    wire.receive(GET.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"))
+    assert wire.to_client == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.answer(b"nonsense\r\n\r\n")
+    assert is_problem(wire.to_client.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n"), b"HTTP/1.1 502 ")
+
+    begun = Wire(opts, stream)
+    begun.receive(GET)
+    begun.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+    assert begun.to_client == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert not begun.is_open
+
+
+def test_a_failure_of_a_head_request_is_told_without_a_body(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET.replace(b"GET", b"HEAD"))
+    wire.answer(b"nonsense\r\n\r\n")
+    assert wire.to_client.startswith(b"HTTP/1.1 502 ")
+    assert wire.to_client.endswith(b"\r\n\r\n")
+
+
+def test_a_body_whose_framing_cannot_be_read_is_answered_400(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(
+        GET.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+    )
+    assert is_problem(wire.to_client, b"HTTP/1.1 400 ")
+    assert (wire.opened, wire.is_open) == ([], False)
+
+
+def test_what_is_sent_ahead_of_an_answer_is_kept_up_to_a_limit(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    send(wire, GET * 100)
+    assert (wire.is_open, reports.made) == (True, [])
+    send(wire, GET * 10_000)
+    assert not wire.is_open
+    assert wire.hooks[-1] == "error"
+    assert reports.details == [f"More than {layers.HEAD_BYTES_MAX} octets were sent ahead of an answer."]
+
+
+def test_the_reading_side_of_a_connection_is_known_and_forgotten_with_it(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    assert layers.servers[wire.client.id].stream_id == 1
+    assert layers.waiting_octets(wire.client.id) == 0
+    assert layers.waiting_octets("nobody") == 0

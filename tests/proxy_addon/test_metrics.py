@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import math
+import re
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-from crawl_audit.records import Action, Basis, Completion, Decision, Outcome, Verdict
-from proxy_addon.metrics import CONTENT_TYPE, Metrics
+from crawl_audit.records import Action, Basis, Completion, Decision, Instant, Outcome, Verdict
+from proxy_addon.metrics import CONTENT_TYPE, Metrics, failure_word
 from tests.strategies import records_of
 
 
@@ -58,3 +66,121 @@ def test_two_sidecars_in_one_process_do_not_share_counters() -> None:
     one, two = Metrics(), Metrics()
     one.incidents.labels(incident="x").inc()
     assert two.registry.get_sample_value("crawl_audit_incidents_total", {"incident": "x"}) is None
+
+
+class _Log:
+    """What the gauges of the log read."""
+
+    available = False
+    queue_depth = 3
+    next_seq = 17
+    free_bytes: int | None = None
+    last_commit_at: Instant | None = None
+
+
+# promtool's rules (prometheus/docs, best practices: naming): base units, `_total` on counters and nothing else.
+_OTHER_UNITS = re.compile(r"_(ms|milliseconds|microseconds|us|minutes|hours|days|kib|mib|kb|mb|percent|megabytes)(_|$)")
+_LABELS = {"verdict", "basis", "action", "outcome", "reason", "incident", "error", "limit", "le"}
+
+
+def lint(metrics: Metrics) -> list[str]:
+    """What promtool would find fault with, and labels from sets without a bound."""
+    found = []
+    for family in metrics.registry.collect():
+        name = family.name
+        if not re.fullmatch(r"crawl_audit_[a-z0-9_]+", name):
+            found.append(f"{name}: prefix or characters")
+        if _OTHER_UNITS.search(name):
+            found.append(f"{name}: not a base unit")
+        if not family.documentation.endswith("."):
+            found.append(f"{name}: no help")
+        if family.type != "counter" and name.endswith(("_total", "_count", "_sum", "_bucket")):
+            found.append(f"{name}: a suffix of another type")
+        if family.type == "histogram" and not name.endswith(("_seconds", "_bytes", "_records")):
+            found.append(f"{name}: no unit")
+        for sample in family.samples:
+            if family.type == "counter" and not sample.name.endswith(("_total", "_created")):
+                found.append(f"{sample.name}: a counter without _total")
+            if not set(sample.labels) <= _LABELS:
+                found.append(f"{sample.name}: labels {sorted(sample.labels)}")
+    return found
+
+
+def _used() -> Metrics:
+    metrics = Metrics()
+    metrics.watch_log(_Log(), 10_000)
+    metrics.refused.labels(reason="unknown_crawler").inc()
+    metrics.fail_closed.labels(reason="draining").inc()
+    metrics.incidents.labels(incident="hook_error").inc()
+    metrics.committed(0.001, 5, "IO Error: No space left on device")
+    metrics.fail_open.inc()
+    return metrics
+
+
+def test_names_units_and_labels_are_as_prometheus_wants_them() -> None:
+    metrics = _used()
+    assert lint(metrics) == []
+    assert len(metrics.exposition().splitlines()) < 500
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda registry: Gauge("crawl_audit_x_total", "X.", registry=registry),
+        lambda registry: Gauge("crawl_audit_wait_ms", "X.", registry=registry),
+        lambda registry: Gauge("other_x", "X.", registry=registry),
+        lambda registry: Gauge("crawl_audit_x", "X", registry=registry),
+        lambda registry: Counter("crawl_audit_x", "X.", ("host",), registry=registry).labels(host="a").inc(),
+    ],
+)
+def test_the_lint_can_fail(make: Callable[[CollectorRegistry], object]) -> None:
+    metrics = _used()
+    make(metrics.registry)
+    assert lint(metrics) != []
+
+
+def test_the_log_is_measured() -> None:
+    metrics, log = Metrics(), _Log()
+    metrics.watch_log(log, 10_000)
+    metrics.committed(0.003, 4, None)
+    metrics.committed(0.5, 2, "IO Error: No space left on device")
+    value = metrics.registry.get_sample_value
+    assert value("crawl_audit_log_commit_duration_seconds_count") == 2
+    assert value("crawl_audit_log_batch_records_sum") == 6
+    assert value("crawl_audit_log_write_failures_total", {"error": "no_space"}) == 1
+    assert (value("crawl_audit_log_available"), value("crawl_audit_log_queue_depth")) == (0, 3)
+    assert (value("crawl_audit_log_queue_capacity"), value("crawl_audit_log_sequence")) == (10_000, 17)
+    assert math.isnan(value("crawl_audit_log_free_bytes") or 0.0)
+    assert value("crawl_audit_log_last_commit_timestamp_seconds") == 0
+    log.free_bytes, log.last_commit_at = 5, Instant(7_500_000)
+    assert value("crawl_audit_log_free_bytes") == 5
+    assert value("crawl_audit_log_last_commit_timestamp_seconds") == 7.5
+
+
+@pytest.mark.parametrize(
+    "fault,word",
+    [
+        ("TransactionContext Error: ... No space left on device", "no_space"),
+        ("fsync failed: Input/output error", "io_error"),
+        ("Cannot open file: Read-only file system", "read_only"),
+        ("the live file cannot be reopened: gone", "in_doubt"),
+        ("the live file ends with record 3 although 5 was durable", "records_missing"),
+        ("https://example.com/ did something", "other"),
+    ],
+)
+def test_failures_are_counted_under_words_from_a_closed_set(fault: str, word: str) -> None:
+    assert failure_word(fault) == word
+
+
+def test_a_loop_that_is_held_up_shows() -> None:
+    metrics = Metrics()
+
+    async def run() -> None:
+        task = asyncio.create_task(metrics.watch_loop())
+        while not metrics.registry.get_sample_value("crawl_audit_event_loop_lag_seconds_count"):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())

@@ -18,7 +18,7 @@ from crawl_audit.errors import ConfigurationError
 from crawl_audit.identity import ANY_CRAWLER
 from crawl_audit.records import Mode
 from crawl_audit.text import is_storable
-from proxy_addon.settings import ENV_PREFIX, Settings, load, split_address
+from proxy_addon.settings import ENV_PREFIX, OnFailure, Settings, load, split_address
 
 DIGEST = hashlib.sha256(b"secret").hexdigest()
 TWO_CRAWLERS_ONE_TOKEN = f"""
@@ -308,3 +308,15 @@ def test_an_address_is_host_and_port(value: str, expected: tuple[str, int]) -> N
 def test_what_is_no_address_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="is not an address"):
         split_address(value)
+
+
+def test_what_cannot_be_recorded_does_not_leave_unless_that_is_chosen(tmp_path: Path) -> None:
+    assert load(None).logging.on_failure is OnFailure.FAIL_CLOSED
+    config = tmp_path / "sidecar.toml"
+    config.write_text('[logging]\non_failure = "fail_open"\nemergency_mib = 2\n')
+    chosen = load(config)
+    assert (chosen.logging.on_failure, chosen.logging.emergency_mib) == (OnFailure.FAIL_OPEN, 2)
+    assert '"on_failure":"fail_open"' in chosen.recorded()
+    config.write_text('[logging]\non_failure = "open"\n')
+    with pytest.raises(ConfigurationError, match=r"logging\.on_failure"):
+        load(config)

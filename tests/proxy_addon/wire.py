@@ -13,6 +13,7 @@ from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http
+from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons
 
@@ -35,12 +36,12 @@ def options() -> Iterator[Options]:
 @contextmanager
 def narrowed(on_malformed: layers.OnMalformed, on_refused: layers.OnRefused) -> Iterator[None]:
     """The narrowed layers in mitmproxy's place for as long as the block lasts."""
-    before = http.Http1Server, http.HttpStream
+    before = http.Http1Server, http.Http1Client, http.HttpStream, _http1.make_error_response
     layers.install(on_malformed, on_refused)
     try:
         yield
     finally:
-        http.Http1Server, http.HttpStream = before  # type: ignore[misc]
+        http.Http1Server, http.Http1Client, http.HttpStream, _http1.make_error_response = before  # type: ignore[misc]
 
 
 class Wire:
