@@ -1,4 +1,4 @@
-"""What the writer keeps between seals: leaves not yet sealed, the tree of seals, and the counters a seal states.
+"""What the writer keeps between seals: the root of what is not yet sealed, the tree of seals, the counters of a seal.
 
 No disk and no thread: the writer tells it of every entry that became durable, in order, and asks it for the next
 seal; recovery feeds it a dead log's entries and goes on from there.
@@ -10,7 +10,7 @@ from typing import Any
 
 from crawl_audit import schema
 from crawl_audit.records import Action, Decision, Instant, Seal
-from crawl_audit.seal import Checkpoint, Frontier, merkle_root, origin
+from crawl_audit.seal import Checkpoint, Frontier, origin
 
 
 class Chain:
@@ -22,13 +22,13 @@ class Chain:
         self.seal_index = self.decisions = self.forwarded = self.completions = self.dropped = 0
         if last_seal is not None:
             self._continue_from(last_seal)
-        self._leaves: list[bytes] = []
+        self._unsealed = Frontier()  # grows with each entry, so that a seal costs the same after many as after few
         self._tree = Frontier()
 
     @property
     def unsealed(self) -> int:
         """How many entries no seal covers yet."""
-        return len(self._leaves)
+        return self._unsealed.size
 
     @property
     def in_flight(self) -> int:
@@ -41,11 +41,11 @@ class Chain:
         self.next_seq += 1
         kind = entry["k"]
         if kind == "seal":
-            self._leaves.clear()
+            self._unsealed = Frontier()
             self._tree.append(leaf)
             self._continue_from(entry)
             return
-        self._leaves.append(leaf)
+        self._unsealed.append(leaf)
         if kind == "decision":
             self.decisions += 1
             self.forwarded += entry["action"] == Action.FORWARDED
@@ -63,9 +63,9 @@ class Chain:
         return Seal(
             recorded_at=now,
             seal_index=self.seal_index,
-            first_seq=self.next_seq - len(self._leaves),
-            rows=len(self._leaves),
-            root=merkle_root(self._leaves).hex(),
+            first_seq=self.next_seq - self.unsealed,
+            rows=self.unsealed,
+            root=self._unsealed.root().hex(),
             reason=reason,
             decisions=self.decisions,
             forwarded=self.forwarded,

@@ -17,10 +17,9 @@ import duckdb
 from crawl_audit import schema
 from crawl_audit.errors import RecordError
 from crawl_audit.records import Instant, Record
-from crawl_audit.seal import Signer, checkpoint_text
 from proxy_addon.chain import Chain
 from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError
-from proxy_addon.log_directory import LogDirectory, fsync_path
+from proxy_addon.log_directory import LogDirectory
 
 Encoded = tuple[str, dict[str, Any]]
 """An entry as text and as object."""
@@ -153,10 +152,6 @@ class Journal:
         self.settle()
         return result
 
-    def write_checkpoint(self, signer: Signer) -> str:
-        """Sign the head of the tree and make it durable in the log directory; raises OSError."""
-        return store_checkpoint(self._directory, self.chain, signer)
-
     def swap(self, live: LiveFile) -> tuple[LiveFile, int]:
         """Go on in another live file; gives the old one and the last sequence number it holds."""
         self.settle()
@@ -226,19 +221,6 @@ class Journal:
             result.durable.append((part.item, part.first, len(part.entries)))
             self.next_seq += len(part.entries)
             self._unsettled.extend(entry for _, entry in part.entries)
-
-
-def store_checkpoint(directory: LogDirectory, chain: Chain, signer: Signer) -> str:
-    """Write a chain's head as a signed note to its checkpoint file, whole or not at all; raises OSError."""
-    head = chain.head()
-    note = signer.sign_note(checkpoint_text(head.origin, head.size, head.root))
-    target = directory.checkpoint(chain.log)
-    made = directory.tmp / target.name
-    made.write_text(note, encoding="utf-8")
-    fsync_path(made)
-    made.rename(target)
-    fsync_path(target.parent)
-    return note
 
 
 def _line(error: Exception) -> str:

@@ -7,6 +7,7 @@ costs the writer milliseconds (measured: detaching 147 MB of WAL takes 1-6 ms, r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ _SETTINGS = (
     "SET auto_checkpoint_skip_wal_threshold = 1099511627776",  # a large batch goes through the WAL like any other
     "SET checkpoint_on_detach = 'DISABLED'",
 )
+
+
+# For a file, its WAL and its directory, and for the connections that are accepted at the same moment.
+_SPARE_DESCRIPTORS = 16
 
 
 class RefusedError(Exception):
@@ -118,11 +123,36 @@ class LiveFile:
         ]
         return Extent(rows=rows, first=first, last=last)
 
-    def entries(self) -> Iterator[str]:
-        """The entry texts in order, a few at a time."""
-        found = self._connection.execute("SELECT body FROM live.entry ORDER BY seq")
+    def entries(self, *, after: int = -1, kind: str | None = None) -> Iterator[str]:
+        """The entry texts in order, a few at a time: those with a higher ``seq``, and of one kind where given."""
+        of_kind = " AND json_extract_string(body, '$.k') = $kind" if kind is not None else ""
+        found = self._connection.execute(
+            f"SELECT body FROM live.entry WHERE seq > $after{of_kind} ORDER BY seq",  # noqa: S608 - no value in it
+            {"after": after} | ({"kind": kind} if kind is not None else {}),
+        )
         while rows := found.fetchmany(2000):
             yield from (row[0] for row in rows)
+
+    def exchanges(self) -> tuple[dict[int, int], set[int]]:
+        """Forwarded decisions (``seq`` to ``recorded_at``), and the ``seq`` of decisions that have a completion."""
+        kind = "json_extract_string(body, '$.k')"
+        forwarded = self._connection.execute(
+            "SELECT seq, json_extract(body, '$.recorded_at')::BIGINT FROM live.entry"  # noqa: S608 - no value in it
+            f" WHERE {kind} = 'decision' AND json_extract_string(body, '$.action') = 'forwarded'"
+        ).fetchall()
+        ended = self._connection.execute(
+            f"SELECT json_extract(body, '$.decision_seq')::BIGINT FROM live.entry WHERE {kind} = 'completion'"  # noqa: S608
+        ).fetchall()
+        return dict(forwarded), {row[0] for row in ended}
+
+    def recorded(self, exchange_ids: Sequence[str]) -> set[str]:
+        """Which of some exchanges have a decision here."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT json_extract_string(body, '$.exchange_id') AS id FROM live.entry"
+            " WHERE json_extract_string(body, '$.k') = 'decision' AND id IN (SELECT unnest(?::VARCHAR[]))",
+            [list(exchange_ids)],
+        ).fetchall()
+        return {row[0] for row in rows}
 
     def flush(self) -> None:
         """Move everything from the WAL into the file, durably.
@@ -159,8 +189,19 @@ def _wal_bytes(path: Path) -> int:
         return 0
 
 
+def _need_descriptors(directory: Path) -> None:
+    """Raise OSError while too few file descriptors are left: DuckDB 2.0.0 ends the process where it cannot have one."""
+    spare: list[int] = []
+    try:
+        spare.extend(os.open(directory, os.O_RDONLY) for _ in range(_SPARE_DESCRIPTORS))
+    finally:
+        for descriptor in spare:
+            os.close(descriptor)
+
+
 def _connect(spill: Path, wal_bytes_max: int) -> duckdb.DuckDBPyConnection:
     spill.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _need_descriptors(spill)
     connection = duckdb.connect(
         ":memory:",
         config={

@@ -19,3 +19,4 @@ class Limits:
     queue_records: int = 10_000
     commit_timeout_s: float = 2.0
     reserve_bytes: int = 128 * 1024 * 1024
+    merge_interval_s: float = 0  # between two looks for segments to merge; 0: never

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.records import Instant
-from crawl_audit.seal import Signer
+from proxy_addon.checkpoints import CheckpointWriter
 from proxy_addon.journal import Item, Journal, Result, encode
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
@@ -26,7 +26,8 @@ from proxy_addon.publisher import Publisher
 from proxy_addon.queued import Queued, Report
 from proxy_addon.rotation import Rotation
 from proxy_addon.segments import Segment
-from proxy_addon.suspension import DISK_RESERVE, UNAVAILABLE, Suspension
+from proxy_addon.signing import NoteSigner
+from proxy_addon.suspension import DISK_RESERVE, UNAVAILABLE, Refusals, Suspension
 
 logger = logging.getLogger("crawl_audit.log")
 
@@ -49,16 +50,18 @@ class LogThread:
         self,
         directory: LogDirectory,
         journal: Journal,
-        signer: Signer,
+        signer: NoteSigner,
         *,
         settings_sha256: str,
         limits: Limits,
         clock: Callable[[], Instant],
         report: Callable[[Sequence[Report]], None],
         on_checkpoint: Callable[[str], None],
+        on_commit: Callable[[float, int, str | None], None],
     ) -> None:
         self.journal = journal
-        self.publisher = Publisher(directory, self._notify)
+        self.publisher = Publisher(directory, self._notify, merge_interval_s=limits.merge_interval_s)
+        self.checkpoints = CheckpointWriter(directory, journal.chain.log, signer, on_checkpoint)
         self.suspension: Suspension | None = None
         self.ended: str | None = None  # why the thread is no more
         self.turned_away = 0  # counted by the event loop, the next by this thread
@@ -66,15 +69,15 @@ class LogThread:
         self.last_commit_at: Instant | None = None
         self.last_commit_monotonic: float | None = None
         self.heartbeat_monotonic = time.monotonic()
-        self.checkpoint_fault: str | None = None
+        self.refusals = Refusals()
+        self.free_bytes: int | None = None  # as last seen
         self.last_segment: Future[Segment] | None = None
         self._directory = directory
-        self._signer = signer
         self._settings_sha256 = settings_sha256
         self._limits = limits
         self._clock = clock
         self._report = report
-        self._on_checkpoint = on_checkpoint
+        self._on_commit = on_commit
         self._condition = threading.Condition()  # guards the next six
         self._queue: deque[Queued] = deque()
         self._put = 0  # how many items were ever queued
@@ -94,8 +97,9 @@ class LogThread:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the thread and for what it handed over to be published."""
+        """Wait for the thread and for what it handed over to be signed and published."""
         self._thread.join()
+        self.checkpoints.close()
         self.publisher.close()
 
     @property
@@ -138,7 +142,10 @@ class LogThread:
                 self.heartbeat_monotonic = time.monotonic()
                 items = self._batch = self._take()
                 if items:
-                    self._tell(self.journal.commit(items))
+                    began = time.monotonic()
+                    result = self.journal.commit(items)
+                    self._on_commit(time.monotonic() - began, len(items), self.journal.fault)
+                    self._tell(result)
                     self._batch = []
                     self.journal.settle()
                     self._last_record = time.monotonic()
@@ -175,7 +182,7 @@ class LogThread:
                 item = self._queue.popleft()
                 self._awaited -= not item.keep
                 if item.abandoned:
-                    self.dropped += 1
+                    self.dropped += not item.leaves
                 else:
                     taken.append(item)
             return taken
@@ -220,7 +227,7 @@ class LogThread:
                 assert isinstance(item, Queued), "only queued items are kept"
                 self._again.append(item)
             else:
-                self.dropped += 1
+                self.dropped += not (isinstance(item, Queued) and item.leaves)
                 reports.append(Report(item, error=self._unavailable()))
         if reports:
             self._report(reports)
@@ -246,7 +253,7 @@ class LogThread:
             self._awaited = 0
         if not keep:
             self._again = []
-        self.dropped += len(refused)
+        self.dropped += sum(not item.leaves for item in refused)
         if any(item.keep for item in refused):
             logger.error("%d records were lost: %s", sum(item.keep for item in refused), error)
         self._answer_rotations(error)
@@ -282,7 +289,8 @@ class LogThread:
             status = os.statvfs(self._directory.path)
         except OSError:
             return 0
-        return status.f_bavail * status.f_frsize
+        self.free_bytes = status.f_bavail * status.f_frsize
+        return self.free_bytes
 
     def _try_to_resume(self) -> None:
         assert self.suspension is not None, "nothing to resume from"
@@ -299,12 +307,16 @@ class LogThread:
         """Write into the log that nothing was accepted; being able to is the proof that it is over."""
         known = self.suspension
         assert known is not None, "nothing to record"
-        records = known.incidents(self._clock(), over=over)
+        refused = self.refusals.take() if over else None
+        records = known.incidents(self._clock(), over=over, refused=refused)
         result = self.journal.commit([Item(make=lambda _: [encode(record) for record in records])])
         self.journal.settle()
         if result.durable:
             self.suspension = None if over else replace(known, recorded=True)
-        elif self.journal.fault is not None:
+            return
+        if refused is not None:
+            self.refusals.give_back(refused)
+        if self.journal.fault is not None:
             self._suspend(UNAVAILABLE, f"The log cannot be written: {self.journal.fault}")
 
     def _seal_if_due(self) -> None:
@@ -315,7 +327,7 @@ class LogThread:
             self._seal("idle")
 
     def _seal(self, reason: str) -> bool:
-        """Seal and sign; False where the seal could not be written, which the next tick tries again."""
+        """Seal, and have the head signed; False where the seal could not be written: the next tick tries again."""
         result = self.journal.seal(
             reason,
             now=self._clock(),
@@ -327,14 +339,7 @@ class LogThread:
             self._tell(Result())
             return False
         self._last_seal = time.monotonic()
-        try:
-            note = self.journal.write_checkpoint(self._signer)
-        except OSError as error:  # the seal is in the log; the next checkpoint covers it
-            self.checkpoint_fault = f"The checkpoint could not be written: {error}"
-            logger.warning("%s", self.checkpoint_fault)
-        else:
-            self.checkpoint_fault = None
-            self._on_checkpoint(note)
+        self.checkpoints.put(self.journal.chain.head())
         return True
 
     def _rotate_if_due(self) -> None:

@@ -9,9 +9,14 @@ from proxy_addon.journal import Item
 
 @dataclass(slots=True, eq=False)
 class Queued(Item):
-    """An item with the one who wants to know what became of it; ``abandoned``: nobody does any more."""
+    """An item with the one who wants to know what became of it.
+
+    ``abandoned``: nobody does any more.  ``leaves``: its request leaves all the same (`fail_open`), so where it is not
+    written it is not *dropped*, which says that nothing left.
+    """
 
     abandoned: bool = False
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What a dead process left behind is finished: its exchanges get an outcome, its log a last seal, its files a place.
 
-Runs before a new log is begun, while this process holds the log directory.  Nothing is deleted that was not read back
-out of a published segment, and what cannot be opened is kept in quarantine/.
+Runs before a new log is begun, while this process holds the log directory.  Finishing is quick; turning the finished
+live files into segments is not, and is left to the new log's publisher.  Nothing is deleted that was not read back out
+of a published segment, and what cannot be opened is kept in quarantine/.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -20,15 +21,16 @@ import duckdb
 
 from crawl_audit import schema
 from crawl_audit.errors import ConfigurationError, LogFormatError, RecordError
-from crawl_audit.records import Completion, Incident, Instant, Outcome, Record
-from crawl_audit.seal import parse_checkpoint, parse_note
-from crawl_audit.segment_sql import entry_select, exact_glob
+from crawl_audit.records import Completion, Gap, Incident, Instant, Outcome, Record
 from crawl_audit.text import storable
-from proxy_addon.chain import Chain, is_forwarded
+from proxy_addon import emergency, torn_tail
+from proxy_addon.chain import Chain
 from proxy_addon.exchanges import unanswered
 from proxy_addon.journal import encode
 from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError, remove
-from proxy_addon.log_directory import LogDirectory, fsync_path
+from proxy_addon.log_directory import LogDirectory, fsync_path, started_key
+from proxy_addon.published_log import grown, open_in_segments, published_seals, recorded_in_segments
+from proxy_addon.quarantine import free_place, incident, is_damage, quarantine
 from proxy_addon.segments import publish
 
 logger = logging.getLogger("crawl_audit.recovery")
@@ -45,26 +47,74 @@ class Recovered:
 
     previous_log: str | None = None
     incidents: list[Incident] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    told: list[tuple[Path, Path]] = field(default_factory=list)  # to be put away: from where, to where
     chains: list[Chain] = field(default_factory=list)
+    leftovers: list[Path] = field(default_factory=list)  # finished live files that are not published yet, in order
 
 
 def recover(directory: LogDirectory) -> Recovered:
+    """Finish every log that has a live file and publish it, all at once; as :func:`finish` otherwise."""
+    found = finish(directory)
+    for path in found.leftovers:
+        try:
+            _patiently(partial(publish, path, directory))
+        except (LogFormatError, RecordError, duckdb.Error, OSError) as error:
+            if not is_damage(error):
+                raise _unfinished(directory, error) from error
+            found.incidents.extend(give_up(directory, path, _line(error)))
+        else:
+            remove(path)
+    found.leftovers.clear()
+    return found
+
+
+def finish(directory: LogDirectory) -> Recovered:
     """Finish every log that has a live file; raises ConfigurationError where the disk or another process forbids it."""
     found = Recovered()
     try:
         _remove_half_made(directory, found)
         for log, group in groupby(directory.live_files(), key=lambda item: item[0]):
             _recover_log(directory, log, [path for _, _, path in group], found)
+        for path in sorted(directory.path.glob(emergency.PATTERN)):
+            _take_emergency(directory, path, found)
+        logs = _in_order(directory, found)
+        previous = logs[-1] if logs else None
+        if previous is not None and previous not in [_log_of(path) for path in found.leftovers]:
+            _check_head(directory, previous, published_seals(directory, previous), found)
     except (OSError, duckdb.Error) as error:
-        raise ConfigurationError(
-            f"The log directory {directory.path} holds records of an earlier run that cannot be finished now:"
-            f" {_line(error)}; mend that and start again, nothing is lost."
-        ) from error
-    logs = directory.logs()
-    previous = logs[-1] if logs else None
-    if previous is not None and previous not in [chain.log for chain in found.chains]:
-        _check_head(directory, previous, found)
-    return Recovered(previous_log=previous, incidents=found.incidents, chains=found.chains)
+        raise _unfinished(directory, error) from error
+    return replace(found, previous_log=previous)
+
+
+def give_up(directory: LogDirectory, path: Path, why: str) -> list[Incident]:
+    """Put away a finished live file that turned out not to hold what it must; what the new log is to say of it."""
+    log, told = _log_of(path), [quarantine(directory, path, why)]
+    grown(directory, log, published_seals(directory, log), told)
+    return told
+
+
+def _unfinished(directory: LogDirectory, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"The log directory {directory.path} holds records of an earlier run that cannot be finished now:"
+        f" {_line(error)}; mend that and start again, nothing is lost."
+    )
+
+
+def _log_of(path: Path) -> str:
+    """The log of a live file."""
+    return path.name.rsplit(".", 2)[0]
+
+
+def _in_order(directory: LogDirectory, found: Recovered) -> list[str]:
+    """Every log of the directory in the order of their start, those included of which nothing is published yet."""
+    known = directory.logs()
+    for log in dict.fromkeys(map(_log_of, found.leftovers)):
+        if log not in known:
+            known = sorted(
+                [*known, log], key=lambda name: (started_key(name), known.index(name) if name in known else len(known))
+            )
+    return known
 
 
 def _remove_half_made(directory: LogDirectory, found: Recovered) -> None:
@@ -72,92 +122,143 @@ def _remove_half_made(directory: LogDirectory, found: Recovered) -> None:
         if path.name.endswith((".duckdb.new", ".duckdb.new.wal")):
             path.unlink()  # never held a record: live files are renamed before the first one
         elif path.name.endswith(".duckdb.wal") and not path.with_suffix("").exists():
-            _quarantine(directory, path.with_suffix(""), "its database file is missing", found)
+            found.incidents.append(quarantine(directory, path.with_suffix(""), "its database file is missing"))
     fsync_path(directory.live)
 
 
 def _recover_log(directory: LogDirectory, log: str, paths: list[Path], found: Recovered) -> None:
-    paths = _without_unused(directory, paths, found)
+    known = _Known(directory, log)
+    paths = _without_unused(directory, paths, known, found)
     rows = 0
     for path in paths:
         try:
-            if path is paths[-1]:
-                _finish_log(directory, log, path)
-            segment = _patiently(partial(publish, path, directory))
+            count = _finish_file(directory, path, known, found, last=path is paths[-1])
         except (LogFormatError, RecordError, duckdb.Error) as error:
-            if _is_passing(error):
+            if not is_damage(error):
                 raise
-            _quarantine(directory, path, _line(error), found)
+            found.incidents.append(quarantine(directory, path, _line(error)))
             continue
-        rows += segment.rows
-        remove(path)
+        if count:
+            rows += count
+            found.leftovers.append(path)
+        else:
+            remove(path)
     if not rows:
         return
-    _check_head(directory, log, found)
-    known = [chain for chain in found.chains if chain.log == log]
-    head = known[0].head() if known else None
+    chain = _check_head(directory, log, sorted(known.seals.items()), found)
+    head = chain.head() if chain else None
     root = f"the root of its {head.size} seals is {head.root.hex()}" if head else "its checkpoint stands as it was"
     found.incidents.append(
-        _incident("recovered_log", f"The log {log} had not been published whole; {rows} records were, {root}.")
+        incident("recovered_log", f"The log {log} had not been published whole: {rows} records were not; {root}.")
     )
 
 
-def _without_unused(directory: LogDirectory, paths: list[Path], found: Recovered) -> list[Path]:
-    """Drop live files at the end that were opened ahead and never written, and those that cannot be opened at all."""
+def _check_head(
+    directory: LogDirectory, log: str, sealed: Sequence[tuple[int, dict[str, Any]]], found: Recovered
+) -> Chain | None:
+    chain = grown(directory, log, sealed, found.incidents)
+    if chain is not None:
+        found.chains.append(chain)
+    return chain
+
+
+class _Known:
+    """What is known of a dead log: its seals and exchanges, from its segments and then from its live files."""
+
+    def __init__(self, directory: LogDirectory, log: str) -> None:
+        self.log = log
+        self.published = max((last for _, last, _ in directory.segments_of(log)), default=-1)
+        self.seals = dict(published_seals(directory, log))
+        self.forwarded: dict[int, int] = {}
+        self.ended: set[int] = set()
+
+    def take(self, live: LiveFile) -> None:
+        """Take note of what another live file holds."""
+        for body in live.entries(kind="seal"):
+            entry = schema.parse_entry(body)
+            self.seals[entry["first_seq"] + entry["rows"]] = entry
+        forwarded, ended = live.exchanges()
+        self.forwarded |= forwarded
+        self.ended |= ended
+
+
+def _without_unused(directory: LogDirectory, paths: list[Path], known: _Known, found: Recovered) -> list[Path]:
+    """Drop live files at the end that were opened ahead and never written, and those that cannot be opened at all.
+
+    Where all before it is published already, one of them stays: it is where the end of the log goes.
+    """
     kept = list(paths)
+    unused: list[Path] = []
     for path in reversed(paths):
         try:
-            live = _patiently(partial(LiveFile.open, path, directory.spill(path.name)))
+            live = _open(directory, path, found)
+            extent = live.extent()
+            live.close()
         except duckdb.Error as error:
-            if _is_passing(error):
+            if not is_damage(error):
                 raise
-            _quarantine(directory, path, _line(error), found)
+            found.incidents.append(quarantine(directory, path, _line(error)))
             kept.remove(path)
             continue
-        used = live.extent().rows > 0
-        live.close()
-        if used:
+        if extent.last is not None:
+            if extent.last <= known.published and unused:
+                unused.pop()
             break
-        if len(kept) > 1:
-            remove(path)
-            kept.remove(path)
+        unused.append(path)
+    else:
+        del unused[-1:]
+    for path in unused:
+        remove(path)
+        kept.remove(path)
     return kept
 
 
-def _finish_log(directory: LogDirectory, log: str, path: Path) -> None:
-    """Give the last live file of a log what its process did not write any more, unless it was closed properly."""
-    live = LiveFile.open(path, directory.spill(log))
+def _open(directory: LogDirectory, path: Path, found: Recovered) -> LiveFile:
+    """A dead log's live file; one whose end a power cut tore without that end."""
+    opening = partial(LiveFile.open, path, directory.spill(_log_of(path)))
+    try:
+        return _patiently(opening)
+    except duckdb.Error as error:
+        at = torn_tail.torn_at(path, error)
+        if at is None:
+            raise
+        logger.warning("The end of the live file %s is torn and is cut off: %s", path.name, _line(error))
+        found.incidents.append(torn_tail.cut(directory, path, at))
+    return opening()
+
+
+def _finish_file(directory: LogDirectory, path: Path, known: _Known, found: Recovered, *, last: bool) -> int:
+    """How many records a live file holds; the last one of a log gets what its process did not write any more."""
+    live = _open(directory, path, found)
     try:
         extent = live.extent()
-        seals = _published_seals(directory, log)
-        after, last_seal = (seals[-1][0] + 1, seals[-1][1]) if seals else (0, None)
-        if not extent.rows and last_seal is None:
-            return  # begun and never written
-        first = after if extent.first is None else extent.first
-        if first < after:
-            return  # published already, the process died before deleting it
-        end = _End(Chain(log, next_seq=first, last_seal=last_seal), last_seal)
-        for body in live.entries():
-            end.add(schema.parse_entry(body))
-        if extent.last is not None and extent.last + 1 != end.chain.next_seq:
-            raise LogFormatError(f"The live file {path.name} has a gap in its records.")
-        if not end.closed:
-            _append_end(directory, live, end)
+        known.take(live)
+        if extent.first is not None and extent.last is not None and extent.rows != extent.last - extent.first + 1:
+            raise LogFormatError(f"The live file {path.name} has a gap in its records")
+        published = extent.last is not None and extent.last <= known.published
+        if last and not published and (extent.rows or known.seals):
+            end = _End(
+                known, max(known.seals, default=-1), known.published + 1 if extent.first is None else extent.first
+            )
+            for body in live.entries(after=end.chain.next_seq - 1):
+                end.add(schema.parse_entry(body))
+            if not end.closed:
+                _append_end(directory, live, end, known)
+        return live.extent().rows
     finally:
         live.close()
 
 
 class _End:
-    """What is known of a dead log from its last seals and records: its chain, and what was still open."""
+    """Where a dead log ends: the chain since its last seal, and what the end is to say."""
 
-    def __init__(self, chain: Chain, last_seal: dict[str, Any] | None) -> None:
-        self.chain = chain
+    def __init__(self, known: _Known, sealed: int, first: int) -> None:
+        last_seal = known.seals.get(sealed)
+        self.chain = Chain(known.log, next_seq=max(first, sealed + 1), last_seal=last_seal)
         self.last: dict[str, Any] | None = last_seal
-        self.last_at = 0
+        self.last_at = last_seal["recorded_at"] if last_seal else 0
         self.settings_sha256 = last_seal["settings_sha256"] if last_seal else ""
         self.monotonic_ms = last_seal["monotonic_ms"] if last_seal else 0
-        self.open: dict[int, Instant] = {}
-        self.ended: set[int] = set()
 
     @property
     def closed(self) -> bool:
@@ -165,106 +266,96 @@ class _End:
         return self.last is not None and self.last["k"] == "seal" and self.last["reason"] in _CLOSED
 
     def add(self, entry: dict[str, Any]) -> None:
-        if is_forwarded(entry):
-            self.open[self.chain.next_seq] = entry["recorded_at"]
-        elif entry["k"] == "completion":
-            if self.open.pop(entry["decision_seq"], None) is None:
-                self.ended.add(entry["decision_seq"])
-        elif entry["k"] in ("seal", "run"):
+        """Take note of the next entry."""
+        if entry["k"] in ("seal", "run"):
             self.settings_sha256 = entry["settings_sha256"]
             self.monotonic_ms = entry.get("monotonic_ms", self.monotonic_ms)
         self.last, self.last_at = entry, entry["recorded_at"]
         self.chain.add(entry)
 
 
-def _append_end(directory: LogDirectory, live: LiveFile, end: _End) -> None:
+def _append_end(directory: LogDirectory, live: LiveFile, end: _End, known: _Known) -> None:
     """Completions, an incident and a seal in one transaction: a crash in here leaves the log as it was found."""
     now, chain = _now(), end.chain
     first = chain.next_seq
-    unfinished = dict(end.open)
+    unfinished = {seq: at for seq, at in known.forwarded.items() if seq not in known.ended}
     if chain.in_flight > len(unfinished):  # some were decided in segments published before
-        unfinished |= {seq: at for seq, at in _open_in_segments(directory, chain.log) if seq not in end.ended}
+        unfinished |= {seq: at for seq, at in open_in_segments(directory, chain.log) if seq not in known.ended}
     ending: list[Record] = [
         _unknown(seq, now, max(0, end.last_at - decided) // 1000) for seq, decided in sorted(unfinished.items())
     ]
     detail = f"The sidecar stopped without closing this log; {len(ending)} forwarded exchanges have no known outcome."
-    ending.append(_incident("unclean_stop", detail))
+    ending.append(incident("unclean_stop", detail))
     encoded = [encode(record) for record in ending]
     for _, entry in encoded:
         chain.add(entry)
-    encoded.append(
-        encode(chain.seal("recovered", now=now, monotonic_ms=end.monotonic_ms, settings_sha256=end.settings_sha256))
-    )
+    seal = chain.seal("recovered", now=now, monotonic_ms=end.monotonic_ms, settings_sha256=end.settings_sha256)
+    encoded.append(encode(seal))
+    known.seals[chain.next_seq] = encoded[-1][1]
     try:
         live.insert(first, [body for body, _ in encoded])
     except (RefusedError, RolledBackError, InDoubtError) as error:
         raise OSError(f"the end of the log {chain.log} could not be written: {error}") from error
 
 
-def _open_in_segments(directory: LogDirectory, log: str) -> list[tuple[int, Instant]]:
-    """(seq, recorded_at) of forwarded decisions in a log's published segments without completion in them."""
-    decisions, completions = (_files(directory, log, kind) for kind in ("decision", "completion"))
-    if not decisions:
-        return []
-    with duckdb.connect(":memory:") as connection:
-        open_decisions = connection.execute(
-            "SELECT seq, epoch_us(recorded_at) FROM read_parquet(?) WHERE action = 'forwarded'", [decisions]
-        ).fetchall()
-        ended: set[tuple[int]] = set()
-        if completions:
-            ended.update(connection.execute("SELECT decision_seq FROM read_parquet(?)", [completions]).fetchall())
-    return [(seq, at) for seq, at in open_decisions if (seq,) not in ended]
-
-
-def _published_seals(directory: LogDirectory, log: str) -> list[tuple[int, dict[str, Any]]]:
-    """(seq, entry) of every seal in a log's published segments, in order."""
-    files = _files(directory, log, "seal")
-    if not files:
-        return []
-    names = [name for name, _ in schema.stored_columns("seal")]
-    with duckdb.connect(":memory:") as connection:
-        rows = connection.execute(f"{entry_select('seal', 'read_parquet(?)')} ORDER BY seq", [files]).fetchall()
-    entries = [dict(zip(names, row, strict=True)) for row in rows]
-    return [(row["seq"], schema.from_row("seal", row)) for row in entries]
-
-
-def _files(directory: LogDirectory, log: str, kind: str) -> list[str]:
-    """The files of one kind of one log, as DuckDB wants them named."""
-    return [exact_glob(str(file)) for file in sorted((directory.segments / log).glob(f"*/{kind}.parquet"))]
-
-
-def _check_head(directory: LogDirectory, log: str, found: Recovered) -> None:
-    """Compare the tree of a log's published seals with its checkpoint; note it for signing where it has grown.
-
-    A checkpoint that the seals do not bear out is evidence of a loss, and stays as it is.
-    """
-    seals = [entry for _, entry in _published_seals(directory, log)]
-    path = directory.checkpoint(log)
-    signed = None
-    if path.exists():
-        try:
-            signed = parse_checkpoint(parse_note(path.read_text(encoding="utf-8")).text)
-        except (LogFormatError, UnicodeDecodeError) as error:
-            found.incidents.append(_incident("checkpoint_mismatch", f"The checkpoint of {log} is malformed: {error}"))
-            return
-    if [entry["seal_index"] for entry in seals] != list(range(len(seals))):
-        found.incidents.append(_incident("checkpoint_mismatch", f"Seals of the log {log} are missing."))
+def _take_emergency(directory: LogDirectory, path: Path, found: Recovered) -> None:
+    """Requests that left unrecorded (`fail_open`) and were not entered before the process died: told, and kept."""
+    left = emergency.read(path)
+    if left is None:
+        path.unlink()
         return
-    chain, agreed = Chain(log), signed is None or signed.size == 0
-    for entry in seals:
-        chain.add(entry)
-        head = chain.head()
-        agreed = agreed or (signed is not None and (head.size, head.root) == (signed.size, signed.root))
-    if signed is not None and not agreed:
-        found.incidents.append(
-            _incident(
-                "checkpoint_mismatch",
-                f"The checkpoint of {log} states {signed.size} seals with root {signed.root.hex()}, which its"
-                f" {len(seals)} seals do not bear out: records are missing or were changed.",
-            )
+    names = [entry["exchange_id"] for entry in left.decisions]
+    recorded = _recorded(directory, left.log, names, found.leftovers)
+    times = [entry["recorded_at"] for entry in left.decisions if entry["exchange_id"] not in recorded]
+    place = free_place(directory, path)
+    found.told.append((path, place))
+    requests, at = len(times) + left.not_kept, _now()
+    detail = f"Every request in the emergency file quarantine/{place.name} is on record in the log {left.log}."
+    if requests:
+        detail = (
+            f"{requests} requests of the log {left.log} left before their decisions were durable, and its sidecar"
+            f" stopped before it could enter them; the emergency file is quarantine/{place.name}."
         )
-    elif seals and (signed is None or signed.size < len(seals)):
-        found.chains.append(chain)
+    logger.warning("%s", detail)
+    if not requests:
+        found.incidents.append(incident("quarantined_file", detail))
+        return
+    found.gaps.append(
+        Gap(
+            recorded_at=at,
+            cause="unclean_stop",
+            first_at=min(times, default=at),
+            last_at=max(times, default=at),
+            requests=requests,
+            kept=len(times),
+            first_seq=None,
+            last_seq=None,
+            file_sha256=left.sha256,
+            detail=storable(detail, 1000),
+        )
+    )
+
+
+def put_away(found: Recovered) -> None:
+    """Move what the new log has told of to quarantine/; raises OSError.
+
+    Only once it is told: a crash before that has it told at the next start, and at worst one in between twice.
+    """
+    for path, place in found.told:
+        os.rename(path, place)
+        fsync_path(place.parent)
+        fsync_path(path.parent)
+
+
+def _recorded(directory: LogDirectory, log: str, exchange_ids: list[str], leftovers: Sequence[Path]) -> set[str]:
+    """Which of some exchanges have a decision in a log's published segments or its live files."""
+    found: set[str] = set()
+    for path in leftovers if exchange_ids else ():
+        if _log_of(path) == log:
+            live = LiveFile.open(path, directory.spill(log))
+            found |= live.recorded(exchange_ids)
+            live.close()
+    return found | recorded_in_segments(directory, log, exchange_ids)
 
 
 def _patiently[T](action: Callable[[], T]) -> T:
@@ -277,41 +368,6 @@ def _patiently[T](action: Callable[[], T]) -> T:
             if "conflicting lock" not in str(error).lower() or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether the trouble is with the disk or another process, and not with what the file holds."""
-    text = str(error).lower()
-    passing = ("conflicting lock", "no space left", "permission denied", "read-only file system", "too many open files")
-    return isinstance(error, duckdb.OutOfMemoryException) or any(word in text for word in passing)
-
-
-def _quarantine(directory: LogDirectory, path: Path, why: str, found: Recovered) -> None:
-    """Move a live file and its WAL out of the way, together and unchanged."""
-    place = directory.quarantine / path.name
-    number = 0
-    while place.exists() or _wal(place).exists():
-        number += 1
-        place = directory.quarantine / f"{path.name}.{number}"
-    for source, target in ((path, place), (_wal(path), _wal(place))):
-        if source.exists():
-            os.rename(source, target)
-    fsync_path(directory.quarantine)
-    fsync_path(directory.live)
-    logger.error("The live file %s was moved to %s: %s", path.name, place, why)
-    found.incidents.append(
-        _incident("quarantined_file", f"The live file {path.name} was moved to quarantine/{place.name}: {why}")
-    )
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(path.name + ".wal")
-
-
-def _incident(word: str, detail: str) -> Incident:
-    return Incident(
-        recorded_at=_now(), incident=word, exchange_id=None, crawler=None, client=None, detail=storable(detail, 1000)
-    )
 
 
 def _unknown(decision_seq: int, now: Instant, duration_ms: int) -> Completion:

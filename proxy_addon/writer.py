@@ -8,28 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 
 from crawl_audit.errors import ConfigurationError, LogUnavailable
 from crawl_audit.records import Action, Completion, Decision, Instant, Outcome, Record
-from crawl_audit.seal import Signer, origin
+from proxy_addon import checkpoints
 from proxy_addon.chain import Chain
 from proxy_addon.exchanges import unanswered
-from proxy_addon.journal import Journal, encode, store_checkpoint
+from proxy_addon.journal import Journal, encode
 from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory, new_log_name
 from proxy_addon.log_limits import Limits
 from proxy_addon.log_thread import LogThread
 from proxy_addon.queued import Queued, Report
 from proxy_addon.segments import Segment
+from proxy_addon.signing import NoteSigner, SigningError, in_memory
+from proxy_addon.suspension import BACKPRESSURE, CLOSED, COMMIT_TIMEOUT, refused_incident
 
 logger = logging.getLogger("crawl_audit.log")
+
+# How soon the log says how many requests were refused, where it was not suspended.
+_TELL_REFUSED_S = 1.0
+
+
+def _unmeasured(seconds: float, records: int, fault: str | None) -> None:
+    """Nobody wants to know how long commits take."""
 
 
 def _wall_clock() -> Instant:
@@ -49,12 +60,13 @@ class Writer:
         self,
         directory: LogDirectory,
         journal: Journal,
-        signer: Signer,
+        signer: NoteSigner,
         *,
         settings_sha256: str,
         limits: Limits,
         clock: Callable[[], Instant],
         on_checkpoint: Callable[[str], object],
+        on_commit: Callable[[float, int, str | None], None],
     ) -> None:
         self.log = journal.chain.log
         self.checkpoint_key = signer.verifier.vkey
@@ -62,6 +74,7 @@ class Writer:
         self._limits = limits
         self._clock = clock
         self._closing = False
+        self._telling: asyncio.TimerHandle | None = None
         self._thread = LogThread(
             directory,
             journal,
@@ -71,6 +84,7 @@ class Writer:
             clock=clock,
             report=lambda reports: self._post(self._deliver, reports),
             on_checkpoint=lambda note: self._post(on_checkpoint, note),
+            on_commit=on_commit,
         )
 
     @classmethod
@@ -82,19 +96,23 @@ class Writer:
         settings_sha256: str,
         clock: Callable[[], Instant] = _wall_clock,
         on_checkpoint: Callable[[str], object] = str,
+        on_commit: Callable[[float, int, str | None], None] = _unmeasured,
         unsigned: Sequence[Chain] = (),
+        signer_for: Callable[[str], NoteSigner] = in_memory,
         **limits: Any,
     ) -> Self:
         """Begin a new log in a directory this process has acquired; ``limits`` are fields of :class:`Limits`.
 
-        ``on_checkpoint`` gets every signed head.  ``unsigned``: chains of dead logs that recovery extended, whose new
-        heads this process's key signs.  Raises ConfigurationError where the first files cannot be made.
+        ``on_checkpoint`` gets every signed head, ``on_commit`` (in the log thread) how long each commit took, of how
+        many records, and what is wrong with the log after it.  ``unsigned``: chains of dead logs that recovery
+        extended, whose new heads this process's key signs.  ``signer_for`` gives the signer of a log by its name.
+        Raises ConfigurationError where the first files cannot be made.
         """
         log, given = new_log_name(node, clock()), Limits(**limits)
-        signer = Signer.generate(origin(log))
+        signer = signer_for(log)
         try:
             live = await asyncio.to_thread(_first_files, directory, log, signer, unsigned, given)
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, OSError, SigningError) as error:
             raise ConfigurationError(
                 f"No log can be begun in {directory.path}: {str(error).splitlines()[0]}."
             ) from error
@@ -106,6 +124,7 @@ class Writer:
             limits=given,
             clock=clock,
             on_checkpoint=on_checkpoint,
+            on_commit=on_commit,
         )
         made._thread.start()
         return made
@@ -147,8 +166,13 @@ class Writer:
     @property
     def warnings(self) -> list[str]:
         """What does not stop recording and yet needs mending: checkpoints or segments that cannot be written."""
-        found = (self._thread.checkpoint_fault, self._thread.publisher.fault)
+        found = (self._thread.checkpoints.fault, self._thread.publisher.fault)
         return [sentence for sentence in found if sentence is not None]
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Free disk space as last seen; None before the first look."""
+        return self._thread.free_bytes
 
     @property
     def last_commit_at(self) -> Instant | None:
@@ -165,34 +189,45 @@ class Writer:
         """When the log thread last went round, in seconds of ``time.monotonic``."""
         return self._thread.heartbeat_monotonic
 
-    async def append(self, record: Record, *, on_late: Callable[[int], object] | None = None) -> int:
+    async def append(
+        self, record: Record, *, on_late: Callable[[int], object] | None = None, leaves: bool = False
+    ) -> int:
         """Make a record durable and return its ``seq``.
 
         Raises RecordError for a value the log cannot hold, LogUnavailable where the record did not become durable
         within ``commit_timeout_s``.  Should it do so later nevertheless, ``on_late`` is told its ``seq``; without
         ``on_late`` a late decision to forward gets the completion `not_sent`, as whoever asked has refused by then.
+        ``leaves``: its request leaves all the same, so it is not counted as dropped.
         """
         entry = encode(record)
         late = on_late
-        if late is None and isinstance(record, Decision) and record.action is Action.FORWARDED:
-            decision = record
+        if late is None and isinstance(record, Decision):
+            late = functools.partial(self.not_sent, record)
+        return (await self._append(lambda _: [entry], late, leaves))[0]
 
-            def late(seq: int) -> object:
-                return self.submit(self._not_sent(decision, seq))
+    def not_sent(self, decision: Decision, seq: int) -> None:
+        """A decision has become durable whose request was refused meanwhile: where it is to forward, say so."""
+        if decision.action is Action.FORWARDED:
+            self.submit(self._not_sent(decision, seq))
 
-        return (await self._append(lambda _: [entry], late))[0]
-
-    async def append_many(self, records: Sequence[Record] | Callable[[int], Sequence[Record]]) -> list[int]:
+    async def append_many(
+        self,
+        records: Sequence[Record] | Callable[[int], Sequence[Record]],
+        *,
+        on_late: Callable[[int], object] | None = None,
+        leaves: bool = False,
+    ) -> list[int]:
         """Make records durable together or not at all, with consecutive ``seq``, and return those.
 
         Given a function, it is called with the first ``seq`` so that records can name each other; it must be pure, as
-        it may be called again with another number and is called in the log thread.
+        it may be called again with another number and is called in the log thread.  ``on_late`` is told the first
+        ``seq``, and ``leaves`` is, as for :meth:`append`.
         """
         if callable(records):
             make = records
-            return await self._append(lambda base: [encode(record) for record in make(base)], None)
+            return await self._append(lambda base: [encode(record) for record in make(base)], on_late, leaves)
         entries = [encode(record) for record in records]
-        return await self._append(lambda _: entries, None)
+        return await self._append(lambda _: entries, on_late, leaves)
 
     def submit(self, record: Record) -> asyncio.Future[list[int]]:
         """Hand over a record that nothing waits for; kept through failures for as long as the process lives.
@@ -212,16 +247,38 @@ class Writer:
             self._thread.put(item)
         return item.future
 
+    def adopt(self, leftovers: Sequence[Path]) -> None:
+        """Publish the live files of dead logs that recovery finished; what turns out damaged is told in this log."""
+        self._thread.publisher.adopt(leftovers, lambda record: self._post(self.submit, record))
+
+    def refusal(self) -> LogUnavailable | None:
+        """Why :meth:`append` would refuse at once; None where it would try."""
+        return self._refusal(self._limits.queue_records)
+
+    def refused(self, reason: str) -> None:
+        """A request was refused because it could not be recorded: the log will say how many were."""
+        self._thread.refusals.add(reason, self._clock())
+        if self._telling is None:
+            self._telling = self._loop.call_later(_TELL_REFUSED_S, self._tell_refused)
+
     async def rotate(self, reason: str = "demand") -> Segment:
         """Seal everything appended so far; on return it is published and can be queried.  Raises LogUnavailable."""
         logger.info("The log is sealed and rotated: %s.", reason)
         if self._thread.ended is not None or self._closing:
-            raise LogUnavailable("The log is closed.", reason="audit_log_closed")
-        return await asyncio.wrap_future(self._thread.rotate())
+            raise LogUnavailable("The log is closed.", reason=CLOSED)
+        segment = await asyncio.wrap_future(self._thread.rotate())
+        with contextlib.suppress(LogUnavailable):  # shown among the warnings, and tried again
+            await self.checkpoint()
+        return segment
+
+    async def checkpoint(self) -> str:
+        """The newest signed head, which covers every seal made before the call.  Raises LogUnavailable."""
+        return await asyncio.wrap_future(self._thread.checkpoints.settled())
 
     async def close(self, reason: str = "signal") -> Segment | None:
         """Write what is queued, seal, publish; the last segment, or None where recovery has to finish it."""
         logger.info("The log is closed: %s.", reason)
+        self._tell_refused()
         self._closing = True
         self._thread.stop()
         await asyncio.to_thread(self._thread.join)
@@ -231,12 +288,24 @@ class Writer:
             return None
         return last.result()
 
-    async def _append(self, make: Callable[[int], Any], on_late: Callable[[int], object] | None) -> list[int]:
+    def _tell_refused(self) -> None:
+        """Submit what was refused; during a suspension that is left to the incident which ends it."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = None
+        if self._thread.suspension is None:
+            record = refused_incident(self._thread.refusals.take(), self._clock())
+            if record is not None:
+                self.submit(record)
+
+    async def _append(
+        self, make: Callable[[int], Any], on_late: Callable[[int], object] | None, leaves: bool
+    ) -> list[int]:
         refusal = self._refusal(self._limits.queue_records)
         if refusal is not None:
-            self._thread.turned_away += 1
+            self._thread.turned_away += not leaves
             raise refusal
-        item = _Awaited(make=make, future=self._loop.create_future(), on_late=on_late)
+        item = _Awaited(make=make, future=self._loop.create_future(), on_late=on_late, leaves=leaves)
         timer = self._loop.call_later(self._limits.commit_timeout_s, self._expire, item)
         self._thread.put(item)
         try:
@@ -247,13 +316,13 @@ class Writer:
 
     def _refusal(self, depth_max: int, *, keep: bool = False) -> LogUnavailable | None:
         if self._thread.ended is not None or (self._closing and not keep):
-            return LogUnavailable("The log is closed.", reason="audit_log_closed")
+            return LogUnavailable("The log is closed.", reason=CLOSED)
         suspension = self._thread.suspension
         if suspension is not None and not keep:
             return LogUnavailable(suspension.sentence, reason=suspension.reason)
         if self._thread.depth >= depth_max:
             return LogUnavailable(
-                f"{self._thread.depth} records wait to be written: send more slowly.", reason="audit_backpressure"
+                f"{self._thread.depth} records wait to be written: send more slowly.", reason=BACKPRESSURE
             )
         return None
 
@@ -263,7 +332,7 @@ class Writer:
             item.future.set_exception(
                 LogUnavailable(
                     f"The record was not durable within {self._limits.commit_timeout_s} s: the disk is slow or hangs.",
-                    reason="audit_commit_timeout",
+                    reason=COMMIT_TIMEOUT,
                 )
             )
 
@@ -293,8 +362,8 @@ class Writer:
 
 
 def _first_files(
-    directory: LogDirectory, log: str, signer: Signer, unsigned: Sequence[Chain], limits: Limits
+    directory: LogDirectory, log: str, signer: NoteSigner, unsigned: Sequence[Chain], limits: Limits
 ) -> LiveFile:
     for chain in unsigned:
-        store_checkpoint(directory, chain, signer)
+        checkpoints.store(directory, chain.log, chain.head(), signer)
     return LiveFile.create(directory.live_file(log, 0), directory.spill(log), limits.segment_bytes)

@@ -131,7 +131,7 @@ def document(answer: dict[str, Any]) -> render.Document:
         sections.append(render.Section(title=f"Crawler {crawler['crawler']}", blocks=tuple(blocks)))
     if not sections:
         sections.append(render.Section(title="", blocks=(render.Paragraph("No request in this period."),)))
-    return render.Document(title="Crawler activity", sections=(*sections, *envelope.report_sections(answer)))
+    return envelope.report_document("Crawler activity", sections, answer)
 
 
 def _known(value: Any) -> Any:

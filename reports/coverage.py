@@ -18,8 +18,9 @@ def coverage(log: Log, period: Period) -> dict[str, Any]:
     ``covered`` is ``all``, ``part`` or ``none`` of the period.  A log covers the time from its start to its stop, or
     to its last record where it never said that it stopped.
     """
-    logs = [_one_log(row) for row in log.rows("logs")]
-    spans = _clipped(_merged([(row["start"], row["end"]) for row in logs]), period)
+    pruned = log.rows("pruned")
+    logs = [_one_log(row, pruned) for row in log.rows("logs") if not row["custodian"]]
+    spans = _clipped(_merged([span for row in logs for span in row["spans"]]), period)
     gaps = _gaps(spans, period)
     inside = [row for row in logs if _clipped([(row["start"], row["end"])], period)]
     return {
@@ -29,9 +30,11 @@ def coverage(log: Log, period: Period) -> dict[str, Any]:
         "gaps": [{"from": iso(start), "to": iso(end)} for start, end in gaps],
         "logs": [_shown(row) for row in inside],
         "missing_records": sum(row["missing"] for row in inside),
+        "pruned_records": sum(row["pruned"] for row in inside),
         "dropped_records": sum(row["dropped"] for row in inside),
         "incidents": {row["incident"]: row["count"] for row in log.rows("incidents", **period.parameters)},
         "tunnels": {f"{r['protocol']} {r['outcome']}": r["count"] for r in log.rows("tunnels", **period.parameters)},
+        "fail_open": _fail_open(log.one("gaps", **period.parameters)),
         "live_files": len(log.files.live),
         "quarantined_files": len(log.files.quarantine),
     }
@@ -43,17 +46,56 @@ def nothing(reason: str) -> dict[str, Any]:
         "proxied_only": True,
         "covered": "none",
         **{name: [] for name in ("periods", "gaps", "logs")},
-        **dict.fromkeys(("missing_records", "dropped_records", "live_files", "quarantined_files"), 0),
+        **dict.fromkeys(("missing_records", "pruned_records", "dropped_records", "live_files", "quarantined_files"), 0),
         **{name: {} for name in ("incidents", "tunnels")},
+        "fail_open": None,
         "reason": reason,
     }
 
 
-def _one_log(row: Row) -> Row:
+def _fail_open(row: Row) -> dict[str, Any] | None:
+    """What left before its record was durable; None where nothing did."""
+    if not row["gap_records"]:
+        return None
+    times = {"from": iso(row["first_at"]), "to": iso(row["last_at"])}
+    return {**{name: row[name] for name in ("requests", "kept", "gap_records")}, **times}
+
+
+def unrecorded(log: Log, period: Period) -> str | None:
+    """:func:`notice` for a period of a log, without the rest of its coverage."""
+    return notice({"fail_open": _fail_open(log.one("gaps", **period.parameters))})
+
+
+def notice(answer: dict[str, Any]) -> str | None:
+    """What every answer must begin with where requests left unrecorded in its period; ``answer`` is a coverage."""
+    found = answer["fail_open"]
+    if found is None:
+        return None
+    when = "" if "from" not in found else f", from {found['from']} to {found['to']}"
+    return (
+        f"{found['requests']} requests left before their record was durable (fail_open{when}); of these {found['kept']}"
+        " were kept and the others are not in the log."
+    )
+
+
+def _one_log(row: Row, pruned: list[Row]) -> Row:
     start = row["started_at"] or row["first_at"]
-    end = row["stopped_at"] or row["last_at"]
-    missing = row["last_seq"] + 1 - row["records"]
-    return {**row, "start": start, "end": max(start, end), "missing": missing}
+    end = max(start, row["stopped_at"] or row["last_at"])
+    gone = [one for one in pruned if one["log"] == row["log"]]
+    records = sum(one["records"] for one in gone)
+    missing = max(0, row["last_seq"] + 1 - row["records"] - records)
+    spans = _without((start, end), [(one["started_at"] or start, one["ended_at"] or end) for one in gone])
+    return {**row, "start": start, "end": end, "spans": spans, "pruned": records, "missing": missing}
+
+
+def _without(span: Span, holes: list[Span]) -> list[Span]:
+    """``span`` without the times of which the records were pruned: they tell of nothing any more."""
+    made, start = [], span[0]
+    for low, high in sorted(holes):
+        if low > start:
+            made.append((start, low))
+        start = max(start, high)
+    return [*made, (start, span[1])] if start < span[1] or not holes else made
 
 
 def _shown(row: Row) -> dict[str, Any]:
@@ -68,6 +110,7 @@ def _shown(row: Row) -> dict[str, Any]:
         "last_seq": row["last_seq"],
         "records": row["records"],
         "missing_records": row["missing"],
+        "pruned_records": row["pruned"],
         "dropped_records": row["dropped"],
     }
 
@@ -110,17 +153,20 @@ def _gaps(spans: list[Span], period: Period) -> list[Span]:
 def summary(answer: dict[str, Any]) -> list[str]:
     """Coverage in a few plain sentences."""
     periods, gaps = answer["periods"], answer["gaps"]
+    said = notice(answer)
+    lines = [] if said is None else [said]
     if not periods:
-        lines = [answer.get("reason", "No log in this directory covers the period asked for.")]
+        lines += [answer.get("reason", "No log in this directory covers the period asked for.")]
     else:
         count = len(answer["logs"])
-        lines = [f"Covered: {periods[0]['from']} to {periods[-1]['to']}, {count} log{'s' if count != 1 else ''}."]
+        lines += [f"Covered: {periods[0]['from']} to {periods[-1]['to']}, {count} log{'s' if count != 1 else ''}."]
     if gaps:
         listed = "; ".join(f"{gap['from']} to {gap['to']}" for gap in gaps[:3])
         more = f"; and {len(gaps) - 3} more" if len(gaps) > 3 else ""
         lines.append(f"Not covered: {listed}{more}.")
     for key, sentence in (
         ("missing_records", "{} records are missing from the segments: ask for them, or take the log for incomplete."),
+        ("pruned_records", "{} records were pruned; nothing can be told of the time they were of."),
         ("dropped_records", "{} records could not be written; their requests did not leave."),
         ("live_files", "{} live file(s) hold records not yet readable (`crawl-audit-proxy seal` publishes them)."),
         ("quarantined_files", "{} file(s) lie in quarantine and were not read."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import crawl_audit
@@ -9,13 +10,14 @@ from reports import coverage as coverage_of
 from reports import disclaimers
 from reports.log import Log
 from reports.period import Period, iso, now
-from reports.render import Facts, Paragraph, Section
+from reports.render import Document, Facts, Paragraph, Section
 
 
 def envelope(log: Log, period: Period, row_count: int, *disclaimer_ids: str) -> dict[str, Any]:
     """The envelope of an answer that has ``row_count`` rows."""
     covered = coverage_of.coverage(log, period)
     return {
+        "notice": coverage_of.notice(covered),
         "generated_at": iso(now()),
         "tool": {"name": "crawl-audit", "version": crawl_audit.__version__},
         "period": {"from": iso(period.start), "to": iso(period.end)},
@@ -29,6 +31,7 @@ def envelope(log: Log, period: Period, row_count: int, *disclaimer_ids: str) -> 
 def empty(period: Period, reason: str, *disclaimer_ids: str) -> dict[str, Any]:
     """The envelope of an answer from a log in which nothing can be read, for ``reason``."""
     return {
+        "notice": None,
         "generated_at": iso(now()),
         "tool": {"name": "crawl-audit", "version": crawl_audit.__version__},
         "period": {"from": iso(period.start), "to": iso(period.end)},
@@ -37,6 +40,16 @@ def empty(period: Period, reason: str, *disclaimer_ids: str) -> dict[str, Any]:
         "coverage": coverage_of.nothing(reason),
         "disclaimers": disclaimers.chosen(*disclaimer_ids),
     }
+
+
+def document(title: str, body: Sequence[Section], answer: dict[str, Any]) -> Document:
+    """The answer for people: what must be known first, its own sections, then the envelope's."""
+    return Document(title=title, sections=(*body, *sections(answer)), notice=answer["notice"] or "")
+
+
+def report_document(title: str, body: Sequence[Section], answer: dict[str, Any]) -> Document:
+    """As :func:`document`, for a report with the operator's word and what is withheld."""
+    return Document(title=title, sections=(*body, *report_sections(answer)), notice=answer["notice"] or "")
 
 
 def period_text(answer: dict[str, Any]) -> str:
@@ -66,7 +79,9 @@ def sections(answer: dict[str, Any]) -> tuple[Section, ...]:
 def _public(covered: dict[str, Any]) -> str:
     """Coverage at the public level, where logs and exact times are withheld."""
     spans = "; ".join(f"{span['from']} to {span['to']}" for span in covered["periods"]) or "nothing"
-    return f"Covered: {spans}; {covered['gap_count']} gaps; {covered['dropped_records']} records dropped."
+    said = coverage_of.notice(covered)
+    counted = f"Covered: {spans}; {covered['gap_count']} gaps; {covered['dropped_records']} records dropped."
+    return counted if said is None else f"{said} {counted}"
 
 
 def report_sections(answer: dict[str, Any]) -> tuple[Section, ...]:

@@ -52,7 +52,9 @@ def inquiry(log: Log, subject: Subject, period: Period) -> dict[str, Any]:
 def _result(totals: dict[str, Any], covered: dict[str, Any]) -> str:
     if totals["forwarded"]:
         return "requests_found"
-    if covered["covered"] == "none" or covered["missing_records"]:
+    unrecorded = covered["fail_open"]
+    lost = unrecorded is not None and unrecorded["kept"] < unrecorded["requests"]
+    if covered["covered"] == "none" or covered["missing_records"] or lost:
         return "cannot_determine"  # a hole in the log may be where the request was
     return "denied_only" if totals["denied"] else "no_record_in_covered_log"
 
@@ -120,7 +122,7 @@ def document(answer: dict[str, Any]) -> render.Document:
         if answer[key]:
             sections.append(render.Section(title=title, blocks=(render.table_of(answer[key], columns),)))
     title = f"Inquiry: {answer['query']}"
-    return render.Document(title=title, sections=(*sections, *envelope.sections(answer)))
+    return envelope.document(title, sections, answer)
 
 
 def table(answer: dict[str, Any]) -> render.Table:

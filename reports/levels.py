@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from reports import coverage as coverage_of
 from reports.period import iso
 
 
@@ -52,6 +53,7 @@ def reduced(about: dict[str, Any], level: Level) -> dict[str, Any]:
     if level is not Level.PUBLIC:
         return about
     covered = about["coverage"]
+    unrecorded = covered["fail_open"]
     months = [{end: _month(span[end]) for end in ("from", "to")} for span in covered["periods"]]
     kept = {
         "proxied_only": covered["proxied_only"],
@@ -61,9 +63,11 @@ def reduced(about: dict[str, Any], level: Level) -> dict[str, Any]:
         "log_count": len(covered["logs"]),
         "missing_records": count(covered["missing_records"], level),
         "dropped_records": count(covered["dropped_records"], level),
+        "fail_open": None if unrecorded is None else {n: count(unrecorded[n], level) for n in ("requests", "kept")},
     }
     row_count = count(about["row_count"], level)
-    return {**about, "log_range": [], "row_count": row_count, "coverage": kept}
+    notice = coverage_of.notice(kept)
+    return {**about, "notice": notice, "log_range": [], "row_count": row_count, "coverage": kept}
 
 
 PUBLIC_WITHHELD = (

@@ -103,8 +103,7 @@ def document(answer: dict[str, Any]) -> render.Document:
     if disallowed:
         blocks = (*blocks, render.table_of(disallowed, _COLUMNS))
     title = f"Judged again: {answer['query']}"
-    sections = (render.Section(title="", blocks=blocks), *envelope.sections(answer))
-    return render.Document(title=title, sections=sections)
+    return envelope.document(title, [render.Section(title="", blocks=blocks)], answer)
 
 
 def table(answer: dict[str, Any]) -> render.Table:

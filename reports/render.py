@@ -75,6 +75,8 @@ class Document:
 
     title: str
     sections: tuple[Section, ...] = field(default=())
+    notice: str = ""
+    """What must be read before anything else: the first line, before the title."""
 
 
 def table_of(rows: Sequence[dict[str, Any]], names: Sequence[str] | None = None) -> Table:
@@ -114,7 +116,8 @@ def shown(value: Any) -> str:
 
 def text(document: Document) -> str:
     """The document for a terminal or a plain file."""
-    parts = [f"{visible(document.title)}\n{'=' * _width(visible(document.title))}"]
+    parts = [visible(document.notice)] if document.notice else []
+    parts.append(f"{visible(document.title)}\n{'=' * _width(visible(document.title))}")
     for section in document.sections:
         body = _text_body(section.blocks)
         heading = visible(section.title)
@@ -175,7 +178,8 @@ def _padded(value: str, width: int, *, right: bool = False) -> str:
 
 def markdown(document: Document) -> str:
     """The document as Markdown (CommonMark with pipe tables) in which no stranger's markup or HTML survives."""
-    parts = [f"# {_md(document.title)}"]
+    parts = [_md(document.notice)] if document.notice else []
+    parts.append(f"# {_md(document.title)}")
     for section in document.sections:
         if section.title:
             parts.append(f"## {_md(section.title)}")

@@ -79,7 +79,7 @@ def document(answer: dict[str, Any]) -> render.Document:
         said = "withheld at this level" if answer["withheld"] else "none"
         block = render.Paragraph(f"Sites: {said}; number of sites: {answer['row_count']}.")
     section = render.Section(title="", blocks=(block,))
-    return render.Document(title="Sites", sections=(section, *envelope.report_sections(answer)))
+    return envelope.report_document("Sites", [section], answer)
 
 
 def table(answer: dict[str, Any]) -> render.Table:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import crawl_audit
-from reports import render
+from reports import coverage, render
 from reports.log import Files, Log
-from reports.period import iso, now
+from reports.period import Period, iso, now
 
 _ROWS = (
     "log",
@@ -29,13 +29,16 @@ _ROWS = (
 
 def status(files: Files, log: Log | None) -> dict[str, Any]:
     """The state of the log directory ``files``; ``log`` is None where nothing is sealed yet."""
-    logs = [] if log is None else log.rows("logs")
+    found = [] if log is None else log.rows("logs")
+    logs = [row for row in found if not row["custodian"]]
     kinds = [] if log is None else log.rows("kinds")
     return {
+        "notice": None if log is None else coverage.unrecorded(log, Period()),
         "log_directory": str(files.root),
         "generated_at": iso(now()),
         "tool": {"name": "crawl-audit", "version": crawl_audit.__version__},
         "logs": [{name: _plain(row[name]) for name in _ROWS} for row in logs],
+        "custodian_logs": [_custodian(row) for row in found if row["custodian"]],
         "records": {row["kind"]: row["records"] for row in kinds},
         "period": {
             "from": iso(min((row["first_at"] for row in logs), default=None)),
@@ -47,6 +50,11 @@ def status(files: Files, log: Log | None) -> dict[str, Any]:
         "quarantine": [path.name for path in files.quarantine],
         "checkpoints": [_checkpoint(path) for path in files.checkpoints],
     }
+
+
+def _custodian(row: dict[str, Any]) -> dict[str, Any]:
+    """A log that only says what was done to others: when, and how much it says."""
+    return {"log": row["log"], "written_at": iso(row["first_at"]), "custody_records": row["records"] - 1 - row["seals"]}
 
 
 def _plain(value: Any) -> Any:
@@ -104,4 +112,8 @@ def document(answer: dict[str, Any]) -> render.Document:
         table = render.table_of(answer["logs"], ("log", "modes", "started_at", "stopped_at", "records", "last_at"))
         rows = tuple((*row[:3], row[3] or "not stopped", *row[4:]) for row in table.rows)
         sections.append(render.Section(title="Runs", blocks=(render.Table(table.header, rows),)))
-    return render.Document(title=f"Log directory {answer['log_directory']}", sections=tuple(sections))
+    if answer["custodian_logs"]:
+        table = render.table_of(answer["custodian_logs"], ("log", "written_at", "custody_records"))
+        sections.append(render.Section(title="Done to these logs afterwards (erased, pruned, held)", blocks=(table,)))
+    title = f"Log directory {answer['log_directory']}"
+    return render.Document(title=title, sections=tuple(sections), notice=answer["notice"] or "")

@@ -7,4 +7,7 @@ UNION ALL SELECT 'signal', count(*) FROM signal
 UNION ALL SELECT 'tunnel', count(*) FROM tunnel
 UNION ALL SELECT 'incident', count(*) FROM incident
 UNION ALL SELECT 'run', count(*) FROM run
-UNION ALL SELECT 'seal', count(*) FROM seal;
+UNION ALL SELECT 'seal', count(*) FROM seal
+UNION ALL SELECT 'anchor', count(*) FROM anchor
+UNION ALL SELECT 'gap', count(*) FROM gap
+UNION ALL SELECT 'custody', count(*) FROM custody;

@@ -9,6 +9,9 @@ WITH records AS (
     UNION ALL SELECT log, seq, recorded_at FROM incident
     UNION ALL SELECT log, seq, recorded_at FROM run
     UNION ALL SELECT log, seq, recorded_at FROM seal
+    UNION ALL SELECT log, seq, recorded_at FROM anchor
+    UNION ALL SELECT log, seq, recorded_at FROM gap
+    UNION ALL SELECT log, seq, recorded_at FROM custody
 ), counted AS (
     SELECT log, count(*) AS records, min(seq) AS first_seq, max(seq) AS last_seq,
            min(recorded_at) AS first_at, max(recorded_at) AS last_at
@@ -17,13 +20,15 @@ WITH records AS (
     SELECT log, max(node) AS node, list_sort(list_distinct(list(mode))) AS modes,
            min(recorded_at) FILTER (WHERE event = 'start') AS started_at,
            max(recorded_at) FILTER (WHERE event = 'stop') AS stopped_at,
-           max(reason) FILTER (WHERE event = 'stop') AS stop_reason
+           max(reason) FILTER (WHERE event = 'stop') AS stop_reason,
+           bool_or(event = 'custody') AS custodian
     FROM run GROUP BY log
 ), sealed AS (
     SELECT log, count(*) AS seals, max(recorded_at) AS last_seal_at, max(dropped) AS dropped
     FROM seal GROUP BY log
 )
 SELECT counted.*, ran.node, coalesce(ran.modes, []) AS modes, ran.started_at, ran.stopped_at, ran.stop_reason,
+       coalesce(ran.custodian, false) AS custodian, -- a log that only says what was done to others
        coalesce(sealed.seals, 0) AS seals, sealed.last_seal_at, coalesce(sealed.dropped, 0) AS dropped
 FROM counted LEFT JOIN ran ON ran.log = counted.log LEFT JOIN sealed ON sealed.log = counted.log
 ORDER BY counted.first_at, counted.log;

@@ -42,6 +42,7 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.refusals: list[str] = []
         self.append_error: BaseException | None = None
         self.submit_error: BaseException | None = None
         self.gate: asyncio.Event | None = None
@@ -57,6 +58,9 @@ class FakeLog:
         if self.submit_error is not None:
             raise self.submit_error
         return self._keep(record)
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     def _keep(self, record: Record) -> int:
         schema.to_entry(record, bytes(16))

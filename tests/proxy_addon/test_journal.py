@@ -10,7 +10,6 @@ import pytest
 
 from crawl_audit.errors import RecordError
 from crawl_audit.records import Instant
-from crawl_audit.seal import Signer, parse_checkpoint, parse_note, verify_note
 from proxy_addon.chain import Chain
 from proxy_addon.journal import Encoded, Item, Journal, encode
 from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError
@@ -172,15 +171,10 @@ def test_durable_records_that_are_gone_end_the_log(journal: Journal, monkeypatch
     assert "although 1 was durable" in str(journal.fault)
 
 
-def test_a_seal_is_written_and_signed(journal: Journal) -> None:
+def test_a_seal_is_written_and_counted(journal: Journal) -> None:
     journal.commit([item("a")])
     assert (seal(journal), journal.sealed, journal.chain.unsealed) == (1, True, 0)
-    signer = Signer.generate("crawl-audit/x")
-    note = journal.write_checkpoint(signer)
-    directory = journal._directory
-    assert directory.checkpoint(LOG).read_text() == note
-    assert verify_note(note, [signer.verifier]) == (signer.verifier,)
-    assert parse_checkpoint(parse_note(note).text) == journal.chain.head()
+    assert journal.chain.head().size == 1
 
 
 def test_a_seal_that_could_not_be_written_is_made_anew(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

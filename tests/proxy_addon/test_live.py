@@ -127,3 +127,28 @@ def test_a_live_file_takes_long_values_up_to_its_size_and_comes_back_with_them(t
     again.flush()
     assert again.extent().rows == rows
     again.close()
+
+
+@pytest.mark.parametrize("what", ["create", "open"])
+def test_too_few_descriptors_are_an_error_and_not_the_end_of_the_process(tmp_path: Path, what: str) -> None:
+    """In a process of its own: without the check DuckDB would end it."""
+    LiveFile.create(tmp_path / "a.000000.duckdb", tmp_path / "spill").close()
+    program = f"""
+import os, resource
+from pathlib import Path
+from proxy_addon.live import LiveFile
+limit = len(os.listdir("/proc/self/fd")) + 20
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+try:
+    LiveFile.{what}(Path({str(tmp_path)!r}) / "a.000000.duckdb", Path({str(tmp_path / "spill")!r}))
+except OSError as error:
+    print(error.strerror)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "Too many open files"), done.stderr

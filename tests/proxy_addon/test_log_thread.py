@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.records import Record
@@ -26,10 +27,23 @@ from tests.writing import QUIET, SETTINGS_SHA256, check, incident, kinds, now
 LOG = "node1-20261118T110640Z-00000001"
 
 
+class HangingSigner(Signer):
+    """Signs when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("a", Ed25519PrivateKey.generate())
+        self.go_on = threading.Event()
+
+    def sign_note(self, text: str) -> str:
+        assert self.go_on.wait(30)
+        return super().sign_note(text)
+
+
 class Bench:
     """A thread and what it reported."""
 
-    def __init__(self, path: Path, **limits: Any) -> None:
+    def __init__(self, path: Path, signer: Signer | None = None, **limits: Any) -> None:
+        self.signer: Any = signer or Signer.generate("a")
         self.directory = LogDirectory(path)
         self.holding = self.directory.acquire()
         self.holding.__enter__()
@@ -39,12 +53,13 @@ class Bench:
         self.thread = LogThread(
             self.directory,
             Journal(self.directory, Chain(LOG), live, self.directory.spill(LOG)),
-            Signer.generate("a"),
+            self.signer,
             settings_sha256=SETTINGS_SHA256,
             limits=Limits(**{**QUIET, **limits}),
             clock=now,
             report=self.reports.extend,
             on_checkpoint=self.notes.append,
+            on_commit=lambda seconds, items, fault: None,
         )
 
     def put(self, record: Record, *, keep: bool = False) -> Queued:
@@ -145,20 +160,27 @@ def test_stopping_with_a_disk_that_never_comes_back_ends_all_the_same(
     assert isinstance(bench.of(kept)[0].error, LogUnavailable)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_of_and_made_good_by_the_next(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(journal: Journal, signer: Signer) -> str:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "write_checkpoint", fail)
-        bench.thread.start()
-        bench.thread.rotate().result(30)
-        assert "No space left" in str(bench.thread.checkpoint_fault)
+def test_every_seal_has_its_head_signed_before_the_thread_is_joined(bench: Bench) -> None:
+    bench.thread.start()
     bench.thread.rotate().result(30)
-    assert bench.thread.checkpoint_fault is None
-    assert len(bench.notes) == 1 and "\n2\n" in bench.notes[0]
+    bench.thread.stop()
+    bench.thread.join()
+    assert "\n2\n" in bench.notes[-1]
+    assert bench.directory.checkpoint(LOG).read_text() == bench.notes[-1]
+
+
+def test_a_signer_that_hangs_delays_neither_commits_nor_segments(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, HangingSigner())
+    bench.thread.start()
+    item = bench.put(incident("a"))
+    bench.thread.rotate().result(30)
+    assert bench.of(item)[0].error is None
+    assert bench.notes == []
+    bench.signer.go_on.set()
+    bench.thread.stop()
+    bench.thread.join()
+    assert "\n2\n" in bench.notes[-1]
+    bench.holding.__exit__(None, None, None)
 
 
 def test_a_reserve_that_cannot_be_read_counts_as_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

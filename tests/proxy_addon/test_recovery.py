@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
 import signal
@@ -17,9 +18,9 @@ import pytest
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.records import Instant, Record
 from crawl_audit.seal import Signer, origin, parse_checkpoint, parse_note
-from proxy_addon import recovery
+from proxy_addon import checkpoints, emergency, recovery
 from proxy_addon.chain import Chain
-from proxy_addon.journal import Item, Journal, encode, store_checkpoint
+from proxy_addon.journal import Item, Journal, encode
 from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.segments import publish
@@ -52,7 +53,7 @@ class Dead:
         sealed = self.journal.seal(reason, now=Instant(1), monotonic_ms=7, settings_sha256=SETTINGS_SHA256, dropped=0)
         assert sealed.durable
         if sign:
-            self.journal.write_checkpoint(self.signer)
+            checkpoints.store(self.directory, LOG, self.journal.chain.head(), self.signer)
 
     def go_over(self) -> Path:
         """Seal, rotate; the path of the closed live file."""
@@ -87,7 +88,7 @@ def live_names(path: Path) -> list[str]:
 def recovered(path: Path) -> recovery.Recovered:
     with directory_of(path) as (directory, found):
         for chain in found.chains:
-            store_checkpoint(directory, chain, Signer.generate("crawl-audit/next"))
+            checkpoints.store(directory, chain.log, chain.head(), Signer.generate("crawl-audit/next"))
         return found
 
 
@@ -200,6 +201,52 @@ def test_a_log_without_any_record_leaves_no_trace(dead: Dead, tmp_path: Path) ->
     assert live_names(tmp_path) == []
 
 
+def test_finishing_leaves_the_publishing_to_others(dead: Dead, tmp_path: Path) -> None:
+    dead.write(decision(0))
+    dead.go_over()
+    dead.write(completion(0), decision(1))
+    dead.die()
+    with dead.directory.acquire():
+        found = recovery.finish(dead.directory)
+        assert [path.name for path in found.leftovers] == live_names(tmp_path) != []
+        assert (words(found), found.previous_log) == (["recovered_log"], LOG)
+        assert "of its 2 seals" in found.incidents[0].detail
+        assert kinds(tmp_path) == []
+        again = recovery.finish(dead.directory)
+        assert again.leftovers == found.leftovers, "a crash before they are published changes nothing"
+    recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path)[3:] == [
+        "completion:completed",
+        "decision",
+        "completion:unknown_after_crash",
+        "incident:unclean_stop",
+        "seal:recovered",
+    ]
+
+
+def test_an_exchange_decided_in_a_file_that_waits_to_be_published_gets_its_outcome(dead: Dead, tmp_path: Path) -> None:
+    dead.write(decision(0), decision(1))
+    dead.go_over()
+    dead.write(completion(1))
+    dead.die()
+    recovered(tmp_path)
+    check(tmp_path)
+    rows = [entry for _, _, entry in published(tmp_path)]
+    assert [entry["decision_seq"] for entry in rows if entry.get("outcome") == "unknown_after_crash"] == [0]
+
+
+def test_a_log_whose_last_file_is_empty_and_the_one_before_published_still_gets_its_end(
+    dead: Dead, tmp_path: Path
+) -> None:
+    dead.write(decision(0))
+    publish(dead.go_over(), dead.directory)  # and the process died before deleting the live file
+    dead.die()
+    recovered(tmp_path)
+    check(tmp_path)
+    assert kinds(tmp_path)[2:] == ["completion:unknown_after_crash", "incident:unclean_stop", "seal:recovered"]
+
+
 def test_half_made_live_files_are_removed(dead: Dead, tmp_path: Path) -> None:
     dead.die()
     (tmp_path / "live" / f"{LOG}.000001.duckdb.new").write_bytes(b"half")
@@ -246,7 +293,9 @@ def test_a_file_that_cannot_be_opened_is_kept_in_quarantine_and_told_of(
     assert "quarantined_file" in words(found)
     assert {file.name: file.read_bytes() for file in (tmp_path / "quarantine").iterdir()} == before
     assert live_names(tmp_path) == []
-    assert kinds(tmp_path) == ["incident:test", "seal:rotation"], "what was published stays, nothing is made up"
+    # A WAL whose only commit is damaged is one with a torn end, after which the log is ended like any other.
+    end = ["incident:unclean_stop", "seal:recovered"] if damage == "wal" else []
+    assert kinds(tmp_path) == ["incident:test", "seal:rotation", *end], "what was published stays, nothing is made up"
 
 
 def test_a_wal_without_its_database_is_kept(dead: Dead, tmp_path: Path) -> None:
@@ -273,7 +322,7 @@ def test_a_file_with_changed_records_is_not_published_but_kept(dead: Dead, tmp_p
     assert dead.journal.live is not None
     dead.journal.live._connection.execute("UPDATE live.entry SET body = replace(body, 'true', 'false')")
     dead.die()
-    assert words(recovered(tmp_path)) == ["quarantined_file", "checkpoint_mismatch"]
+    assert words(recovered(tmp_path)) == ["recovered_log", "quarantined_file", "checkpoint_mismatch"]
     assert kinds(tmp_path) == []
 
 
@@ -468,3 +517,49 @@ def test_the_next_log_names_what_was_recovered(tmp_path: Path) -> None:
     log = asyncio.run(scenario())
     assert kinds(tmp_path, log) == ["incident:recovered_log", "seal:shutdown"]
     check(tmp_path)
+
+
+def left_behind(dead: Dead, *lines: str) -> Path:
+    """An emergency file of the dead process, with the rest of its room unused."""
+    path = emergency.emergency_file(dead.directory.path, LOG)
+    path.parent.mkdir()
+    path.write_bytes("".join((emergency.header_of(LOG), *lines)).encode() + bytes(1000))
+    return path
+
+
+def test_requests_that_left_unrecorded_before_a_crash_are_told_and_their_file_is_kept(dead: Dead) -> None:
+    left = [decision(number) for number in range(3)]
+    dead.write(run(), left[0])  # became durable by itself just before the crash
+    dead.die()
+    lines = [emergency.line_of(n + 1, encode(record)[0]) for n, record in enumerate(left)]
+    path = left_behind(dead, *lines, emergency.uncounted_line(4))
+    with directory_of(dead.directory.path) as (directory, found):
+        (gap,) = found.gaps
+        assert (gap.requests, gap.kept, gap.first_seq, gap.cause) == (6, 2, None, "unclean_stop")
+        assert (gap.first_at, gap.last_at) == (left[1].recorded_at, left[2].recorded_at)
+        assert path.exists(), "until the new log has told of it, it is found again"
+        content = path.read_bytes()
+        assert gap.file_sha256 == hashlib.sha256(content.partition(b"\0")[0]).hexdigest()
+        recovery.put_away(found)
+        kept = directory.quarantine / path.name
+        assert kept.read_bytes() == content and f"quarantine/{path.name}." in gap.detail
+        assert not path.exists()
+        assert recovery.recover(directory).gaps == []
+
+
+def test_an_emergency_file_whose_requests_are_all_on_record_is_no_gap(dead: Dead) -> None:
+    record = decision(0)
+    dead.write(run(), record)
+    dead.die()
+    left_behind(dead, emergency.line_of(1, encode(record)[0]))
+    with directory_of(dead.directory.path) as (_, found):
+        assert found.gaps == []
+        assert "quarantined_file" in words(found)
+        assert "Every request" in found.incidents[-1].detail
+
+
+def test_an_emergency_file_that_was_never_needed_goes(dead: Dead) -> None:
+    dead.die()
+    path = left_behind(dead)
+    with directory_of(dead.directory.path) as (_, found):
+        assert (found.gaps, found.told, path.exists()) == ([], [], False)

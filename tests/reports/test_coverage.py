@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crawl_audit import records
-from crawl_audit.records import Instant
+from crawl_audit.records import Gap, Instant
 from reports import coverage, envelope, inquiry, matching
 from reports.disclaimers import TEXTS
 from reports.log import NothingSealedError, open_log
@@ -154,3 +156,75 @@ def test_without_any_segment_nothing_can_be_told(root: Path) -> None:
         assert set(envelope.envelope(log, Period(), 0)) == set(envelope.empty(Period(), ""))
     assert set(answer) == set(whole)
     assert set(answer["coverage"]) - {"reason"} == set(whole["coverage"])
+
+
+def gap(**changes: Any) -> Gap:
+    made = Gap(
+        recorded_at=logs.after(50),
+        cause="audit_disk_reserve",
+        first_at=logs.after(10),
+        last_at=logs.after(40),
+        requests=5,
+        kept=3,
+        first_seq=None,
+        last_seq=None,
+        file_sha256=None,
+        detail="5 requests left before their decisions were durable.",
+    )
+    return replace(made, **changes)
+
+
+def with_gaps(root: Path, *gaps: Gap) -> Path:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    made.add(logs.decision("example.com", at=logs.after(1)))
+    for one in gaps:
+        made.add(one)
+    made.publish()
+    return root
+
+
+NOTICE = "5 requests left before their record was durable (fail_open, from 2026-11-18T11:06:50"
+READERS = (("inquiry", "{}", "example.com"), ("status", "{}"), ("report", "activity", "{}"), ("report", "sites", "{}"))
+
+
+@pytest.mark.parametrize("form", ["text", "md"])
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_every_answer_begins_with_what_left_unrecorded(root: Path, command: tuple[str, ...], form: str) -> None:
+    with_gaps(root, gap())
+    said = crawl_audit(*(part.format(root) for part in command), "--format", form).out
+    assert said.splitlines()[0].replace("\\_", "_").startswith(NOTICE)
+    assert crawl_audit(*(part.format(root) for part in command), "--format", "json").json["notice"].startswith(NOTICE)
+
+
+def test_without_a_gap_in_the_period_nothing_is_said(root: Path) -> None:
+    with_gaps(root, gap())
+    for command in READERS[:1] + READERS[2:]:
+        arguments = (*(part.format(root) for part in command), "--to", "2026-11-18T11:06:45", "--format", "json")
+        answer = crawl_audit(*arguments).json
+        assert (answer["notice"], answer["coverage"]["fail_open"]) == (None, None)
+
+
+def test_gaps_add_up_and_are_no_holes_in_the_sequence(root: Path) -> None:
+    with_gaps(root, gap(), gap(requests=2, kept=2, last_at=logs.after(60)))
+    covered = crawl_audit("inquiry", root, "example.com", "--format", "json").json["coverage"]
+    assert covered["fail_open"] == {
+        "requests": 7,
+        "kept": 5,
+        "gap_records": 2,
+        "from": "2026-11-18T11:06:50Z",
+        "to": "2026-11-18T11:07:40Z",
+    }
+    assert covered["missing_records"] == 0
+
+
+@pytest.mark.parametrize("kept,result", [(3, "cannot_determine"), (5, "no_record_in_covered_log")])
+def test_a_request_of_which_nothing_is_kept_may_have_been_the_one_asked_for(root: Path, kept: int, result: str) -> None:
+    with_gaps(root, gap(kept=kept))
+    assert crawl_audit("inquiry", root, "other.example", "--format", "json").json["result"] == result
+
+
+def test_in_public_the_notice_gives_powers_of_ten_and_no_times(root: Path) -> None:
+    with_gaps(root, gap())
+    said = crawl_audit("report", "sites", root, "--level", "public").out.splitlines()[0]
+    assert said.startswith("1-9 requests left before their record was durable (fail_open); of these 1-9 were kept")

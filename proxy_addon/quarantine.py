@@ -1,0 +1,64 @@
+"""What cannot be opened or is not what it should be is moved out of the way, kept unchanged, and told of."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import duckdb
+
+from crawl_audit.errors import LogFormatError, RecordError
+from crawl_audit.records import Incident, Instant
+from crawl_audit.text import storable
+from proxy_addon.log_directory import LogDirectory, fsync_path
+
+logger = logging.getLogger("crawl_audit.recovery")
+
+_PASSING = ("conflicting lock", "no space left", "permission denied", "read-only file system", "too many open files")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the trouble is with what a file holds, and not with the disk, the memory or another process."""
+    if isinstance(error, LogFormatError | RecordError):
+        return True
+    if not isinstance(error, duckdb.Error) or isinstance(error, duckdb.OutOfMemoryException):
+        return False
+    return not any(words in str(error).lower() for words in _PASSING)
+
+
+def quarantine(directory: LogDirectory, path: Path, why: str) -> Incident:
+    """Move a live file and its WAL to quarantine/, together and unchanged; the incident that says so."""
+    place = free_place(directory, path)
+    for source, target in ((path, place), (wal_of(path), wal_of(place))):
+        if source.exists():
+            os.rename(source, target)
+    fsync_path(directory.quarantine)
+    fsync_path(directory.live)
+    logger.error("The live file %s was moved to %s: %s", path.name, place, why)
+    return incident(
+        "quarantined_file", f"The live file {path.name} was moved to quarantine/{place.name}: {why.rstrip('.')}."
+    )
+
+
+def free_place(directory: LogDirectory, path: Path) -> Path:
+    """A name in quarantine/ that is not taken, nor is that of its WAL."""
+    place, number = directory.quarantine / path.name, 0
+    while place.exists() or wal_of(place).exists():
+        number += 1
+        place = directory.quarantine / f"{path.name}.{number}"
+    return place
+
+
+def wal_of(path: Path) -> Path:
+    """The write-ahead log beside a live file."""
+    return path.with_name(path.name + ".wal")
+
+
+def incident(word: str, detail: str) -> Incident:
+    """An incident of now that concerns no exchange."""
+    now = Instant(time.time_ns() // 1000)
+    return Incident(
+        recorded_at=now, incident=word, exchange_id=None, crawler=None, client=None, detail=storable(detail, 1000)
+    )
