@@ -47,7 +47,7 @@ def fresh_host() -> str:
     return next(_HOSTS)
 
 
-class _Connection:
+class Connection:
     def __init__(self, proxy: tuple[str, int], host: str, port: int, context: ssl.SSLContext | None) -> None:
         self._proxy, self._host, self._port, self._context = proxy, host, port, context
 
@@ -87,7 +87,7 @@ async def _worker(scenario: Scenario, proxy: tuple[str, int], port: int, until: 
                 if connection is not None:
                     connection.close()
                 host = fresh_host() if scenario.new_hosts else host
-                connection = _Connection(proxy, host, port, context)
+                connection = Connection(proxy, host, port, context)
                 await connection.open()
             if not await connection.ask(f"/page/{number}"):
                 result.failures += 1

@@ -67,7 +67,7 @@ def _cpu_s(pid: int) -> float:
     return total
 
 
-def _rss_mib(pid: int) -> float:
+def rss_mib(pid: int) -> float:
     total = 0
     for one in _tree(pid):
         status = Path(f"/proc/{one}/status").read_text()
@@ -82,7 +82,7 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _origin(ca: Path) -> Iterator[tuple[int, int]]:
+def origin_server(ca: Path) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(
         [sys.executable, Path(__file__).parent / "origin.py", ca], stdout=subprocess.PIPE, text=True
     )
@@ -95,7 +95,7 @@ def _origin(ca: Path) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def _mitmdump(place: Path) -> Contender:
+def mitmdump(place: Path) -> Contender:
     port = _free_port()
     program = Path(sys.executable).with_name("mitmdump")
     command = [program, "-q", "--listen-host", "127.0.0.1", "-p", str(port), "--set", "ssl_insecure=true"]
@@ -144,7 +144,7 @@ def _measure(
     contender.p99.setdefault(scenario.name, []).append(result.percentile_ms(0.99))
     contender.cpu_ms.setdefault(scenario.name, []).append((_cpu_s(pid) - before) * 1000 / count)
     contender.failures += result.failures
-    contender.peak_mib = max(contender.peak_mib, _rss_mib(pid))
+    contender.peak_mib = max(contender.peak_mib, rss_mib(pid))
 
 
 def _table(contenders: list[Contender]) -> str:
@@ -191,9 +191,9 @@ def main() -> None:
         ca = trustme.CA()
         ca.cert_pem.write_to_path(str(place / "ca.pem"))
         ca.private_key_pem.write_to_path(str(place / "ca.key"))
-        with _origin(place / "ca.pem") as ports:
+        with origin_server(place / "ca.pem") as ports:
             contenders += [
-                _mitmdump(place),
+                mitmdump(place),
                 _sidecar(place, "audit", place / "ca.pem"),
                 _sidecar(place, "enforce", place / "ca.pem"),
             ]

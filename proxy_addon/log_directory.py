@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,10 +24,15 @@ from crawl_audit.errors import ConfigurationError, LogFormatError
 from crawl_audit.records import Instant
 from crawl_audit.segment_sql import empty_select, sql_quote
 from crawl_audit.views import create_views
+from proxy_addon.segments_lock import changing_segments
 
 # What auditors open must open with DuckDB 1.4 and newer.
 AUDIT_STORAGE_VERSION = "v1.4.0"
+# How long what a dying helper process still writes to tmp/ is cleared again.
+_CLEARING_S_MAX = 5.0
 _LIVE_NAME = re.compile(r"(?P<log>.+)\.(?P<number>[0-9]{6})\.duckdb")
+_SEGMENT_NAME = re.compile(r"([0-9]{12})-([0-9]{12})")
+_CUSTODIAN = re.compile(r"custodian-\d{8}T\d{6}Z-[0-9a-f]{8}")
 _STARTED = re.compile(r"-(\d{8}T\d{6}Z)-[0-9a-f]{8}$")
 
 
@@ -84,15 +90,25 @@ class LogDirectory:
         """Directory of the published segment that holds ``first`` to ``last`` of a log."""
         return self.segments / log / f"{first:012d}-{last:012d}"
 
+    def segments_of(self, log: str) -> list[tuple[int, int, Path]]:
+        """(first, last, directory) of every published segment of a log, in order."""
+        place = self.segments / log
+        found = [(match, path) for path in place.glob("*-*") if (match := _SEGMENT_NAME.fullmatch(path.name))]
+        return sorted((int(match[1]), int(match[2]), path) for match, path in found)
+
     def checkpoint(self, log: str) -> Path:
         """File of a log's latest checkpoint."""
         return self.checkpoints / f"{log}.checkpoint"
 
     def logs(self) -> list[str]:
-        """Every log with a published segment or a checkpoint, in the order of their start."""
+        """Every log of a sidecar with a published segment or a checkpoint, in the order of their start.
+
+        Logs of custodians are left out: no sidecar wrote them, and none follows them.
+        """
         published = {path.name: path for path in self.segments.iterdir() if path.is_dir() and path.name != "schema"}
         signed = {path.name.removesuffix(".checkpoint"): path for path in self.checkpoints.glob("*.checkpoint")}
-        written = {log: path.stat().st_mtime_ns for log, path in (signed | published).items()}
+        ours = {log: path for log, path in (signed | published).items() if not _CUSTODIAN.fullmatch(log)}
+        written = {log: path.stat().st_mtime_ns for log, path in ours.items()}
         # Names tell the second of the start; of two starts in one second the one written to last is the later.
         return sorted(written, key=lambda log: (started_key(log), written[log], log))
 
@@ -134,12 +150,19 @@ class LogDirectory:
             fsync_path(directory)
 
     def _clear_tmp(self) -> None:
-        """Half-made things of a dead process; also shows whether the directory can be written at all."""
-        for path in self.tmp.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        """Half-made things of a dead process; also shows whether the directory can be written at all.
+
+        A helper of the dead process may live on for a moment: the lock sees to it that what it would still publish is
+        cleared whole before it can, and what it writes meanwhile is cleared at the next attempt.
+        """
+        deadline = time.monotonic() + _CLEARING_S_MAX
+        with changing_segments(self.path):
+            while left := list(self.tmp.iterdir()):
+                for path in left:
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path, ignore_errors=time.monotonic() < deadline)
+                    else:
+                        path.unlink(missing_ok=True)
         probe = self.tmp / "probe"
         probe.write_bytes(b"")
         probe.unlink()

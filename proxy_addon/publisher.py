@@ -1,7 +1,8 @@
-"""Beside the writer thread: makes the next live file ready, and turns closed ones into segments in a helper process.
+"""Beside the writer thread: makes the next live file ready, and has closed ones made into segments, and these merged.
 
-Closed live files are published in order.  One that cannot be published stays where it is and is tried again; nothing
-is deleted before the helper has read it back out of the segment.
+Closed live files are published in the order of each log.  One that cannot be published stays where it is and is tried
+again; nothing is deleted before the helper has read it back out of the segment.  What takes long runs in helper
+processes that give way to requests.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from crawl_audit.errors import LogUnavailable
+from crawl_audit.records import Incident
+from proxy_addon import recovery
 from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.segments import Segment
@@ -26,17 +33,43 @@ logger = logging.getLogger("crawl_audit.publisher")
 
 # A conversion of 1,000,000 records takes about two minutes; one that takes this long hangs.
 _CONVERSION_S_MAX = 1800.0
+# A log without a new segment for this long has rested: what is small in it is merged, however little it is.
+_RESTED_S = 86_400.0
+
+
+class DamagedError(LogUnavailable):
+    """A closed live file does not hold what it must."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    path: Path
+    last_seq: int | None
+    live: LiveFile | None = None  # still open
+    tell: Callable[[Incident], object] | None = None  # of another process: put away where it is damaged
+    future: Future[Segment] = field(default_factory=Future)
+
+    @property
+    def log(self) -> str:
+        return self.path.name.rsplit(".", 2)[0]
 
 
 class Publisher:
-    """Two threads of one log: one opens live files ahead, one closes and publishes them."""
+    """The threads of one log that open live files ahead, close and publish them, and merge segments."""
 
-    def __init__(self, directory: LogDirectory, wake: Callable[[], None]) -> None:
+    def __init__(self, directory: LogDirectory, wake: Callable[[], None], *, merge_interval_s: float = 0) -> None:
         self._directory = directory
         self._wake = wake
         self._opener = ThreadPoolExecutor(1, "live-file-opener")
         self._converter = ThreadPoolExecutor(1, "segment-publisher")
-        self._pending: deque[tuple[LiveFile, int, Future[Segment]]] = deque()
+        self._merger = ThreadPoolExecutor(1, "segment-merger")
+        self._merge_interval_s = merge_interval_s
+        self._merge_due = time.monotonic()
+        self._merging: subprocess.Popen[str] | None = None
+        self._closing = False
+        self._lock = threading.Lock()  # guards the next
+        self._pending: list[_Pending] = []
+        self._told: set[str] = set()
         self.fault: str | None = None
 
     @property
@@ -55,10 +88,12 @@ class Publisher:
 
         The future fails with LogUnavailable at the first attempt that fails; attempts go on all the same.
         """
-        future: Future[Segment] = Future()
-        self._pending.append((live, last_seq, future))
-        self._converter.submit(self._work)
-        return future
+        return self._hand_over(_Pending(live.path, last_seq, live)).future
+
+    def adopt(self, leftovers: Sequence[Path], tell: Callable[[Incident], object]) -> None:
+        """Publish finished live files of dead logs; ``tell`` gets an incident for each that turns out damaged."""
+        for path in leftovers:
+            self._hand_over(_Pending(path, None, tell=tell))
 
     def retry(self) -> None:
         """Try again what could not be published."""
@@ -66,38 +101,120 @@ class Publisher:
             self._converter.submit(self._work)
 
     def close(self) -> None:
-        """Wait for what was handed over."""
+        """Wait for what was handed over; a merge is broken off."""
         self._opener.shutdown(wait=True)
         self._converter.shutdown(wait=True)
+        self._closing = True
+        merging = self._merging
+        if merging is not None:
+            merging.kill()
+        self._merger.shutdown(wait=True)
+        for left in self._directory.tmp.glob("merge.*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _hand_over(self, item: _Pending) -> _Pending:
+        with self._lock:
+            self._pending.append(item)
+        self._converter.submit(self._work)
+        return item
 
     def _work(self) -> None:
-        while self._pending:
-            live, last_seq, future = self._pending[0]
-            try:
-                live.close()
-                segment = _convert(live.path, self._directory.path, last_seq)
-                remove(live.path)
-            except (LogUnavailable, OSError) as error:
-                self.fault = f"The live file {live.path.name} could not be published: {error}"
-                logger.warning("%s", self.fault)
-                for _, _, waiting in self._pending:
-                    if not waiting.done():
-                        waiting.set_exception(LogUnavailable(self.fault, reason="audit_segment_unpublished"))
+        with self._lock:
+            waiting = list(self._pending)
+        faults: dict[str, str] = {}
+        for item in waiting:
+            if item.log not in faults:
+                fault = self._publish(item)
+                if fault is None:
+                    with self._lock:
+                        self._pending.remove(item)
+                    continue
+                faults[item.log] = fault
+                logger.warning("%s", fault)
+            if not item.future.done():
+                item.future.set_exception(LogUnavailable(faults[item.log], reason="audit_segment_unpublished"))
+        self.fault = next(iter(faults.values()), None)
+        if not self._pending:
+            self._merge_if_due()
+
+    def _publish(self, item: _Pending) -> str | None:
+        """Publish one closed live file; the sentence where that failed."""
+        try:
+            if item.live is not None:
+                item.live.close()
+            segment = _convert(item.path, self._directory.path, item.last_seq)
+            remove(item.path)
+        except DamagedError as error:
+            if item.tell is None:
+                return f"The live file {item.path.name} could not be published: {error}"
+            for told in recovery.give_up(self._directory, item.path, str(error)):
+                item.tell(told)
+            segment = Segment(log=item.log, first=0, last=-1, rows=0, path="")
+        except (LogUnavailable, OSError) as error:
+            return f"The live file {item.path.name} could not be published: {error}"
+        if not item.future.done():
+            item.future.set_result(segment)
+        return None
+
+    def _merge_if_due(self) -> None:
+        if self._merge_interval_s and time.monotonic() >= self._merge_due and not self._closing:
+            self._merge_due = time.monotonic() + self._merge_interval_s
+            self._merger.submit(self._merge)
+
+    def _merge(self) -> None:
+        """Merge what is small in every log, one helper process after the other; trouble is told of once."""
+        now = time.time()
+        for log in self._directory.logs():
+            if self._closing:
                 return
-            self.fault = None
-            self._pending.popleft()
-            if not future.done():
-                future.set_result(segment)
+            newest = max((path.stat().st_mtime for _, _, path in self._directory.segments_of(log)), default=now)
+            least = ("--least", "2") if now - newest > _RESTED_S else ()
+            try:
+                said = self._run_merge(log, *least)
+            except OSError as error:
+                said = {"error": str(error)}
+            if "error" in said and said["error"] not in self._told and not self._closing:
+                self._told.add(said["error"])
+                logger.warning("The segments of %s were not merged: %s", log, said["error"])
+            elif said.get("after", 0) < said.get("before", 0):
+                logger.info("%s segments of %s were merged into %s.", said["before"], log, said["after"])
+
+    def _run_merge(self, log: str, *least: str) -> dict[str, Any]:
+        with _helper("proxy_addon.merging", str(self._directory.path), log, *least) as process:
+            self._merging = process
+            if self._closing:
+                process.kill()
+            assert process.stdout is not None
+            said = process.stdout.read().strip()
+        self._merging = None
+        return _object(said) or {"error": f"the helper process ended with {process.returncode}"}
 
 
-def _convert(live: Path, log_directory: Path, last_seq: int) -> Segment:
+def _convert(live: Path, log_directory: Path, last_seq: int | None) -> Segment:
+    ends = () if last_seq is None else ("--last-seq", str(last_seq))
+    with _helper("proxy_addon.segments", str(live), str(log_directory), *ends) as process:
+        assert process.stdout is not None
+        said = process.stdout.read().strip()
+        code = process.wait()
+    result = _object(said)
+    if code == 0 and result is not None and "rows" in result:
+        return Segment(**result)
+    if result is not None and "error" in result:
+        kind = DamagedError if result.get("damaged") else LogUnavailable
+        raise kind(result["error"], reason="audit_segment_unpublished")
+    reason = said.splitlines()[-1] if said else f"the helper process ended with {code}"
+    raise LogUnavailable(reason, reason="audit_segment_unpublished")
+
+
+@contextmanager
+def _helper(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A helper process, killed where it takes longer than anything it does can take."""
     package_root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(part for part in (package_root, os.environ.get("PYTHONPATH")) if part)
     # -P: the working directory is not a place to import from.  A session of its own: Ctrl-C is for the parent, which
     # waits for the conversion; should the parent die, the closing pipe ends the helper.
-    command = [sys.executable, "-P", "-m", "proxy_addon.segments", str(live), str(log_directory)]
     with subprocess.Popen(
-        [*command, "--last-seq", str(last_seq), "--with-parent"],
+        [sys.executable, "-P", "-m", module, *arguments, "--with-parent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,17 +224,17 @@ def _convert(live: Path, log_directory: Path, last_seq: int) -> Segment:
     ) as process:
         watchdog = threading.Timer(_CONVERSION_S_MAX, process.kill)
         watchdog.start()
-        assert process.stdout is not None
-        said = process.stdout.read().strip()
-        code = process.wait()
-        watchdog.cancel()
-    # Whatever else a library printed at the end, the result is the one line that is an object.
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+
+
+def _object(said: str) -> dict[str, Any] | None:
+    """The last line that is an object: whatever else a library printed, that is the result."""
     lines = [line for line in said.splitlines() if line.startswith("{")]
     try:
-        result = json.loads(lines[-1])
-        if code == 0:
-            return Segment(**result)
-        reason = result["error"]
-    except (ValueError, LookupError, TypeError):
-        reason = said.splitlines()[-1] if said else f"the helper process ended with {code}"
-    raise LogUnavailable(reason, reason="audit_segment_unpublished")
+        found = json.loads(lines[-1])
+    except (ValueError, LookupError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from crawl_audit.errors import LogFormatError
 MEMORY_LIMIT = "2GB"
 """What one command may hold in memory; nothing is spilled to disk, because a reader leaves no trace."""
 
+# Segments are merged once a day at most, so the second attempt is the last but for chance.
+_ATTEMPTS = 5
 _FILE_IN_MESSAGE = re.compile(r"(/[^\"'\n]*?\.parquet)")
 
 Row = dict[str, Any]
@@ -71,11 +73,19 @@ def look(path: str) -> Files:
     return Files(
         root=root,
         segments=segments,
-        segment_bytes=sum(f.stat().st_size for s in segments for f in s.iterdir() if f.is_file()),
+        segment_bytes=sum(map(_octets, segments)),
         live=_files(root / "live", "*.duckdb"),
         quarantine=_files(root / "quarantine", "*"),
         checkpoints=_files(root / "checkpoints", "*.checkpoint"),
     )
+
+
+def _octets(segment: Path) -> int:
+    """Size of a segment's files; nothing where it was merged into another a moment ago."""
+    try:
+        return sum(file.stat().st_size for file in segment.iterdir() if file.is_file())
+    except FileNotFoundError:
+        return 0
 
 
 def _files(directory: Path, pattern: str) -> tuple[Path, ...]:
@@ -100,10 +110,41 @@ class Log:
 
     def select(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Row]:
         """The rows of SQL text; raises LogFormatError where a file of the log cannot be read."""
-        with self.guarded() as connection:
+
+        def run(connection: duckdb.DuckDBPyConnection) -> list[Row]:
             result = connection.execute(sql, parameters or {})
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+        return self.steadily(run)
+
+    def steadily[T](self, action: Callable[[duckdb.DuckDBPyConnection], T], *, own_sql: bool = True) -> T:
+        """The result of an action on the connection, done again where segments were replaced while it ran.
+
+        Merging lets the directory of a log's segments change places with another.  DuckDB lists files first and leaves
+        out without a word what vanished since, so an answer counts only if every directory is still the one it was.
+        """
+        for _ in range(_ATTEMPTS):
+            before = self._directories()
+            try:
+                with self.guarded(own_sql=own_sql) as connection:
+                    found = action(connection)
+            except (LogFormatError, duckdb.Error):
+                if self._same(before):
+                    raise
+                continue
+            if self._same(before):
+                return found
+        raise LogFormatError(
+            f"The segments in {self.files.segments_root} are being replaced all the time: try again in a minute."
+        )
+
+    def _directories(self) -> dict[str, int]:
+        return {entry.name: entry.stat().st_ino for entry in Path(self.files.segments_root).iterdir()}
+
+    def _same(self, before: dict[str, int]) -> bool:
+        now = self._directories()
+        return all(now.get(name) == inode for name, inode in before.items())
 
     @contextmanager
     def guarded(self, *, own_sql: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -166,12 +207,15 @@ def open_log(path: str, *, seconds: float | None = None) -> Iterator[Log]:
     log = Log(files, _locked_down(files.segments_root, seconds))
     try:
         _refuse_other_versions(log)
-        with log.guarded() as connection:
-            for statement in views.create_views(files.segments_root):
-                connection.execute(statement)
+        log.steadily(lambda connection: _create_views(connection, files.segments_root))
         yield log
     finally:
         log.close()
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, segments_root: str) -> None:
+    for statement in views.create_views(segments_root):
+        connection.execute(statement)
 
 
 def _locked_down(segments_root: str, seconds: float | None) -> duckdb.DuckDBPyConnection:

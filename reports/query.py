@@ -56,19 +56,22 @@ class Result:
 
 def run(log: Log, sql: str, rows_max: int = ROWS_MAX) -> Result:
     """The answer to ``sql``; raises UsageError, one sentence, for anything but a SELECT that works."""
+
+    def answer(connection: duckdb.DuckDBPyConnection) -> Result:
+        _refuse_all_but_select(connection, sql)
+        found = connection.execute(sql)
+        names = tuple(column[0] for column in found.description or ())
+        rows = found.fetchmany(rows_max + 1)
+        return Result(names=names, rows=tuple(rows[:rows_max]), cut=len(rows) > rows_max)
+
     try:
-        with log.guarded(own_sql=False) as connection:
-            _refuse_all_but_select(connection, sql)
-            found = connection.execute(sql)
-            names = tuple(column[0] for column in found.description or ())
-            rows = found.fetchmany(rows_max + 1)
+        return log.steadily(answer, own_sql=False)
     except duckdb.InterruptException as error:
         raise UsageError("The query ran longer than its time limit: narrow it, or raise --seconds.") from error
     except duckdb.PermissionException as error:
         raise UsageError("The query reads something outside the log: only the log's views can be read.") from error
     except duckdb.Error as error:
         raise UsageError(f"The query cannot be run: {sentence(error)}") from error
-    return Result(names=names, rows=tuple(rows[:rows_max]), cut=len(rows) > rows_max)
 
 
 def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

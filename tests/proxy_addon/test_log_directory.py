@@ -135,3 +135,12 @@ def test_of_two_logs_begun_in_one_second_the_one_written_last_is_the_later(tmp_p
             (directory.segments / name).mkdir()
             os.utime(directory.segments / name, ns=(time_ns, time_ns))
         assert directory.logs() == names
+
+
+def test_a_log_of_a_custodian_is_no_log_that_a_sidecar_follows(tmp_path: Path) -> None:
+    directory = LogDirectory(tmp_path)
+    with directory.acquire():
+        for log in ("node1-20261121T090000Z-00000001", "custodian-20261121T100000Z-0a1b2c3d"):
+            (directory.segments / log).mkdir()
+            directory.checkpoint(log).write_text("a note")
+        assert directory.logs() == ["node1-20261121T090000Z-00000001"]

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from crawl_audit.errors import LogUnavailable
-from crawl_audit.records import Instant
+from crawl_audit.records import Incident, Instant
 from proxy_addon import publisher as module
 from proxy_addon.chain import Chain
 from proxy_addon.journal import encode
@@ -74,7 +73,7 @@ def test_what_cannot_be_published_stays_and_holds_back_what_comes_after(
         later.result(30)
     assert publisher.unpublished == 2
     assert first.path.exists() and "99 was durable" in str(publisher.fault)
-    publisher._pending[0] = (first, 1, Future())
+    publisher._pending[0].last_seq = 1
     publisher.retry()
     publisher.close()
     assert (publisher.unpublished, publisher.fault) == (0, None)
@@ -125,7 +124,7 @@ def test_a_helper_does_not_outlive_the_writer(directory: LogDirectory) -> None:
     live.close()
     program = (
         "import os, subprocess, sys, time\n"
-        "helper = 'import time; from proxy_addon import segments; segments._end_with_parent(); time.sleep(60)'\n"
+        "helper = 'import time; from proxy_addon import segments; segments.end_with_parent(); time.sleep(60)'\n"
         "process = subprocess.Popen([sys.executable, '-c', helper], stdin=subprocess.PIPE, start_new_session=True)\n"
         "print(process.pid, flush=True)\n"
         "time.sleep(0.5)\n"
@@ -145,3 +144,113 @@ def _runs(process: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def cut_off(directory: LogDirectory, log: str, *, harm: bool = False) -> Path:
+    """A finished live file of another log."""
+    path, chain = directory.live_file(log, 0), Chain(log)
+    live, bodies = LiveFile.create(path, directory.spill(log)), []
+    for record in (incident("x"), None):
+        made = record or chain.seal("recovered", now=Instant(1), monotonic_ms=0, settings_sha256=SETTINGS_SHA256)
+        body, entry = encode(made)
+        chain.add(entry)
+        bodies.append(body)
+    live.insert(0, [bodies[0].replace("test", "tost") if harm else bodies[0], bodies[1]])
+    live.close()
+    return path
+
+
+def test_leftovers_of_dead_logs_are_published_and_damaged_ones_put_away_and_told_of(
+    directory: LogDirectory, publisher: Publisher
+) -> None:
+    told: list[Incident] = []
+    good = cut_off(directory, "a-20261118T110640Z-00000001")
+    bad = cut_off(directory, "b-20261118T110640Z-00000001", harm=True)
+    publisher.adopt([bad, good], told.append)
+    own = publisher.publish(sealed(directory, Chain(LOG), 0), 1)
+    assert own.result(30).rows == 2
+    publisher.close()
+    check(directory.path)
+    assert kinds(directory.path) == ["incident:test", "seal:recovered", "incident:test", "seal:rotation"]
+    assert [record.incident for record in told] == ["quarantined_file"]
+    assert "does not cover the records before it" in told[0].detail
+    assert sorted(path.name for path in directory.quarantine.iterdir()) == [bad.name, bad.name + ".wal"]
+    assert sorted(path.name for path in directory.live.iterdir()) == ["lock"]
+
+
+def test_one_log_that_cannot_be_published_does_not_hold_back_another(
+    directory: LogDirectory, publisher: Publisher
+) -> None:
+    publisher.publish(sealed(directory, Chain(LOG), 0), 99)
+    path = cut_off(directory, "a-20261118T110640Z-00000001")
+    publisher.adopt([path], lambda _: None)
+    publisher.close()
+    assert kinds(directory.path) == ["incident:test", "seal:recovered"]
+    assert publisher.unpublished == 1 and "99 was durable" in str(publisher.fault)
+
+
+def test_small_segments_are_merged_by_a_helper_process(directory: LogDirectory, publisher: Publisher) -> None:
+    chain = Chain(LOG)
+    for number in range(8):
+        publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
+    publisher._merge()
+    assert len(directory.segments_of(LOG)) == 1
+    check(directory.path)
+    assert kinds(directory.path) == ["incident:test", "seal:rotation"] * 8
+
+
+def test_a_log_that_has_rested_is_merged_however_little_it_is(directory: LogDirectory, publisher: Publisher) -> None:
+    chain = Chain(LOG)
+    for number in range(2):
+        publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
+    publisher._merge()
+    assert len(directory.segments_of(LOG)) == 2
+    for _, _, path in directory.segments_of(LOG):
+        os.utime(path, (1, 1))
+    publisher._merge()
+    assert len(directory.segments_of(LOG)) == 1
+
+
+@pytest.mark.parametrize("interval,merges", [(0, 0), (1000, 1), (1e-9, 3)])
+def test_merging_waits_for_what_is_to_be_published_and_for_its_time(
+    directory: LogDirectory, monkeypatch: pytest.MonkeyPatch, interval: float, merges: int
+) -> None:
+    publisher, waiting = Publisher(directory, lambda: None, merge_interval_s=interval), list[int]()
+    monkeypatch.setattr(publisher, "_merge", lambda: waiting.append(publisher.unpublished))
+    chain = Chain(LOG)
+    for number in range(3):
+        publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
+        publisher._converter.submit(int).result()  # what comes after the publishing is done too
+        publisher._merger.submit(int).result()
+    publisher.close()
+    assert waiting == [0] * merges
+
+
+def test_closing_breaks_a_merge_off_and_leaves_nothing_of_it(
+    directory: LogDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher, chain = Publisher(directory, lambda: None), Chain(LOG)
+    for number in range(2):
+        publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
+    (directory.tmp / f"merge.{LOG}.1").mkdir()
+    endless = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    real = subprocess.Popen
+    monkeypatch.setattr(module.subprocess, "Popen", lambda command, **options: real(endless, **options))
+    publisher._merger.submit(publisher._merge)
+    while publisher._merging is None:
+        time.sleep(0.01)
+    publisher.close()
+    assert not list(directory.tmp.glob("merge.*"))
+
+
+def test_trouble_with_merging_is_told_once_and_is_no_fault_of_publishing(
+    directory: LogDirectory, publisher: Publisher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "_run_merge", lambda *arguments: {"error": "this cannot be"})
+    publisher.publish(sealed(directory, Chain(LOG), 0), 1).result(30)
+    for _ in range(2):
+        publisher._merge()
+    assert [record.message for record in caplog.records if "merged" in record.message] == [
+        f"The segments of {LOG} were not merged: this cannot be"
+    ]
+    assert publisher.fault is None
