@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,7 +20,6 @@ from crawl_audit.errors import LogFormatError
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """RFC 6962 2.1: the hash of a tree without leaves."""
-_ED25519 = 0x01  # C2SP signed-note: signature type identifier
 _FIELD = 2**255 - 19
 # y coordinates of the points of order 1, 2, 4 and 8 of Curve25519 (RFC 7748 7, Ed25519 form).  A "signature" under
 # such a key verifies for any text, and `cryptography` accepts them.
@@ -217,18 +216,19 @@ def _check_name(name: str) -> None:
 class Verifier:
     """A public Ed25519 key under its name (C2SP signed-note verifier key)."""
 
+    ALGORITHM: ClassVar[int] = 0x01  # C2SP signed-note: signature type identifier
     name: str
     public_key: bytes
 
     @property
     def key_id(self) -> bytes:
         """First four octets of SHA-256(name ‖ newline ‖ type ‖ key): which key a signature line is by."""
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([_ED25519]) + self.public_key).digest()[:4]
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.ALGORITHM]) + self.public_key).digest()[:4]
 
     @property
     def vkey(self) -> str:
         """The key as C2SP writes it: name+id+base64."""
-        key = base64.b64encode(bytes([_ED25519]) + self.public_key).decode("ascii")
+        key = base64.b64encode(bytes([self.ALGORITHM]) + self.public_key).decode("ascii")
         return f"{self.name}+{self.key_id.hex()}+{key}"
 
     @classmethod
@@ -238,8 +238,8 @@ class Verifier:
         key_id, _, encoded = rest.partition("+")
         _check_name(name)
         octets = _base64(encoded)
-        if len(octets) != 33 or octets[0] != _ED25519:
-            raise LogFormatError(f"The verifier key {name} is not an Ed25519 key.")
+        if len(octets) != 33 or octets[0] != cls.ALGORITHM:
+            raise LogFormatError(f"The verifier key {name} is not an Ed25519 key of type {cls.ALGORITHM}.")
         made = cls(name=name, public_key=octets[1:])
         if made.key_id.hex() != key_id:
             raise LogFormatError(f"The verifier key {name} does not match its own key id.")
@@ -257,7 +257,7 @@ class Verifier:
 
 
 class Signer:
-    """A private Ed25519 key under its name; made at process start and never written anywhere."""
+    """A private Ed25519 key under its name, in memory."""
 
     def __init__(self, name: str, private_key: Ed25519PrivateKey) -> None:
         _check_name(name)
@@ -269,10 +269,14 @@ class Signer:
         """A new key."""
         return cls(name, Ed25519PrivateKey.generate())
 
+    def sign(self, text: str) -> bytes:
+        """The bare signature over ``text``."""
+        return self._private_key.sign(text.encode())
+
     def sign_note(self, text: str) -> str:
         """``text`` (ends with a newline) as a C2SP signed note."""
         assert text.endswith("\n"), "a note's text ends with a newline"
-        signature = self.verifier.key_id + self._private_key.sign(text.encode())
+        signature = self.verifier.key_id + self.sign(text)
         return f"{text}\n— {self.verifier.name} {base64.b64encode(signature).decode('ascii')}\n"
 
 

@@ -15,7 +15,7 @@ import typer
 
 from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError
-from proxy_addon import ca, policy_settings, settings
+from proxy_addon import anchor_cli, ca, policy_settings, settings
 from proxy_addon.__main__ import EXIT_CONFIGURATION
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+anchor_cli.register(app)
 
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
 CaDirectory = Annotated[
