@@ -16,6 +16,11 @@ def leaf_select(kind: str, source: str) -> str:
 
     ``source`` is a relation with ``stored_columns`` and ``withheld_columns`` of the kind, times as TIMESTAMP.
     """
+    return f"SELECT log, seq, sha256('\\x00'::BLOB || encode({leaf_text(kind)})) AS leaf FROM {source}"
+
+
+def leaf_text(kind: str) -> str:
+    """SQL expression of the text that the leaf of a row is the hash of, over the same columns."""
     fields = {"k": sql_quote(kind), "v": "v"}
     for column in schema.columns(kind):
         if column.bound:
@@ -25,7 +30,7 @@ def leaf_select(kind: str, source: str) -> str:
         else:
             fields[column.name] = f"epoch_us({column.name})" if column.sql_type == "TIMESTAMP" else column.name
     struct = ", ".join(f"{sql_quote(name)}: {fields[name]}" for name in sorted(fields))
-    return f"SELECT log, seq, sha256('\\x00'::BLOB || encode(to_json({{{struct}}})::VARCHAR)) AS leaf FROM {source}"
+    return f"to_json({{{struct}}})::VARCHAR"
 
 
 def _commitment(name: str) -> str:

@@ -14,6 +14,7 @@ import crawl_audit
 from crawl_audit.errors import CrawlAuditError, LogFormatError
 from reports import (
     activity,
+    custody_cli,
     declarations,
     explain,
     inquiry,
@@ -24,6 +25,8 @@ from reports import (
     render,
     sites,
     status,
+    verify_cli,
+    witness_cli,
 )
 from reports.levels import Level
 from reports.log import NotALogError, NothingSealedError, look, open_log
@@ -40,6 +43,11 @@ app = typer.Typer(
     help="Read a crawl-audit log: what was crawled, under which robots.txt, and what is not covered.",
     epilog="Exit codes: 0 good, 1 the answer is no or failed, 2 usage, 3 incomplete, 78 configuration.",
 )
+
+app.command("verify")(verify_cli.verify_command)
+app.command("witness")(witness_cli.witness_command)
+
+custody_cli.register(app)
 
 LogArgument = Annotated[str, typer.Argument(metavar="LOG", help="log directory, the one with segments/ inside")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="D", help="first day or instant, UTC")]
@@ -131,18 +139,25 @@ def explain_command(
     log: LogArgument,
     wanted: Annotated[str, typer.Argument(metavar="EXCHANGE-ID-OR-URL")],
     form: Annotated[Plain, typer.Option("--format")] = Plain.TEXT,
+    proof: Annotated[str | None, typer.Option(metavar="FILE", help="also write a proof that can be handed on")] = None,
+    withhold: Annotated[str, typer.Option(metavar="FIELDS", help="what the proof leaves out, with commas")] = "client",
 ) -> None:
     """Show one decision: request, robots.txt with the deciding line marked, the decision made again, the outcome.
 
+    With --proof a file is written that `crawl-audit verify` checks without the log.
     Exit code 1: nothing found, or the decision made again differs.
 
     \b
     Example:
       crawl-audit explain ./audit-log https://example.com/private/page
-      crawl-audit explain ./audit-log 019a0000-0000-7000-8000-000000000001
+      crawl-audit explain ./audit-log 019a0000-0000-7000-8000-000000000001 --proof proof.json
     """
     with output.waiting("Searching the log"), open_log(log) as opened:
         answer = explain.explain(opened, wanted)
+    if answer is not None and proof is not None:
+        with output.waiting("Making the proof"):
+            made = explain.proof_text(log, answer, withhold)
+        output.write(made, proof)
     if answer is None:
         _complain(f"The log has no decision on {wanted}: `crawl-audit inquiry` says what it has and what it covers.")
     elif form is Plain.JSON:

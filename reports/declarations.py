@@ -84,6 +84,6 @@ def settings_object(settings: str) -> dict[str, Any]:
     """Recorded settings as an object; empty where a hostile log holds something else there."""
     try:
         content = json.loads(settings)
-    except ValueError:
+    except (ValueError, RecursionError, TypeError):
         return {}
     return content if isinstance(content, dict) else {}

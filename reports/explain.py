@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from crawl_audit import robots_lines
+from crawl_audit.errors import LogFormatError
+from crawl_audit.proof_text import to_text
+from crawl_audit.seal import Checkpoint, parse_checkpoint, parse_note
 from crawl_audit.text import storable
 from reports import disclaimers, exemptions, matching, render
+from reports import proof as making
 from reports.declarations import settings_of
+from reports.evidence import open_evidence
 from reports.log import Log, Row
 from reports.period import Period, UsageError, iso, now
 from reports.replaying import replay
@@ -35,6 +40,7 @@ def explain(log: Log, wanted: str) -> dict[str, Any] | None:
         "exemption": _exemption(log, decision),
         "replay": replay(decision, snapshot, body, settings_of(log, decision["log"])),
         "seal": {name: _plain(value) for name, value in seals[0].items()} if seals else None,
+        "proof": _proof(log, decision, seals[0]["seal_index"] if seals else None),
         "disclaimers": disclaimers.chosen("D-ROBOTS", "D-COLLECT"),
     }
 
@@ -65,6 +71,28 @@ def _exemption(log: Log, decision: Row) -> dict[str, Any] | None:
         return None
     said = exemptions.declared(log).get(decision["log"], {}).get(decision["exemption"])
     return {"exemption": decision["exemption"], "declared": said is not None, **(said or {})}
+
+
+def _proof(log: Log, decision: Row, seal_index: int | None) -> dict[str, Any]:
+    """How the record is tied to what others hold: the signed head over it, and who the log says has seen one."""
+    head = _head(log, decision["log"])
+    covered = head is not None and seal_index is not None and seal_index < head.size
+    seen = [] if seal_index is None else log.rows("anchors_of", log=decision["log"], seal_index=seal_index)
+    return {
+        "checkpoint": None if head is None else {"size": head.size, "root": head.root.hex(), "covers": covered},
+        "anchors": [{name: _plain(value) for name, value in row.items()} for row in seen],
+    }
+
+
+def _head(log: Log, name: str) -> Checkpoint | None:
+    """The latest head of a log as its checkpoint states it; nothing of it is verified here."""
+    for path in log.files.checkpoints:
+        if path.name == f"{name}.checkpoint":
+            try:
+                return parse_checkpoint(parse_note(path.read_text(encoding="utf-8")).text)
+            except (LogFormatError, OSError, UnicodeDecodeError):
+                return None
+    return None
 
 
 def _plain(value: Any) -> Any:
@@ -133,6 +161,7 @@ def document(answer: dict[str, Any]) -> render.Document:
         render.Section(title="robots.txt in force", blocks=_robots_blocks(answer)),
         render.Section(title="Replay", blocks=(render.Paragraph(f"{replayed['result']}: {replayed['reason']}"),)),
         render.Section(title="Outcome", blocks=(render.Facts(_outcome(answer)),)),
+        render.Section(title="Proof", blocks=(render.Facts(_proof_facts(answer)),)),
         render.Section(
             title="What this does not say", blocks=tuple(render.Paragraph(x["text"]) for x in answer["disclaimers"])
         ),
@@ -159,12 +188,11 @@ def _pace_facts(d: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _outcome(answer: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    d, seal = answer["decision"], answer["seal"]
-    sealed = "not yet" if seal is None else f"seal {seal['seal_index']}, root {seal['root']}"
+    d = answer["decision"]
     if d["action"] == "denied":
-        return (("Outcome", "denied: the request did not leave"), ("Sealed", sealed))
+        return (("Outcome", "denied: the request did not leave"),)
     if d["outcome"] is None:
-        return (("Outcome", "no completion in the segments: not known how it ended"), ("Sealed", sealed))
+        return (("Outcome", "no completion in the segments: not known how it ended"),)
     return (
         ("Outcome", d["outcome"]),
         ("Status", d["status"]),
@@ -172,7 +200,23 @@ def _outcome(answer: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
         ("Took", f"{d['duration_ms']} ms"),
         ("Server", d["server_ip"]),
         *((("Error", d["error"]),) if d["error"] else ()),
-        ("Sealed", sealed),
+    )
+
+
+def _proof_facts(answer: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    seal, head, anchors = answer["seal"], answer["proof"]["checkpoint"], answer["proof"]["anchors"]
+    if seal is None:
+        return (("Sealed", "not yet"),)
+    signed = "none beside the log"
+    if head is not None:
+        says = "" if head["covers"] else ", which does not cover this seal"
+        signed = f"{head['size']} seals, root {head['root']}{says}"
+    seen = [f"{one['method']} by {one['authority']}, {one['seen_at']}" for one in anchors]
+    return (
+        ("Sealed", f"seal {seal['seal_index']}, {seal['recorded_at']}, root {seal['root']}"),
+        ("Signed head", signed),
+        ("Seen outside", "; ".join(seen) or "by nobody that the log knows of"),
+        ("To be checked", "with --proof FILE, by `crawl-audit verify FILE` alone"),
     )
 
 
@@ -207,6 +251,14 @@ def _excerpt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     governing = [one["line"] for one in lines if one["governing"]][: _SHOWN_LINES_MAX - len(near)]
     chosen = {*near, *governing}
     return [one for one in lines if one["line"] in chosen]
+
+
+def proof_text(path: str, answer: dict[str, Any], withheld: str) -> str:
+    """The proof of the decision in ``answer``, from the log directory ``path``; ``withheld``: fields, with commas."""
+    names = [name.strip() for name in withheld.split(",") if name.strip()]
+    decision = answer["decision"]
+    with open_evidence(path) as evidence:
+        return to_text(making.make(evidence, decision["log"], decision["seq"], names))
 
 
 def exit_code(answer: dict[str, Any] | None) -> int:

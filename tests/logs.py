@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from crawl_audit import records, robots, schema
 from crawl_audit.records import Action, Basis, Instant, Mode, Outcome, Record, RobotsOutcome, SnapshotSource, Verdict
-from crawl_audit.seal import merkle_root
+from crawl_audit.seal import Signer, checkpoint_text, merkle_root, origin
 from crawl_audit.segment_sql import OCTETS, empty_select, typed_select
 from crawl_audit.site import site_of
 
@@ -24,7 +25,10 @@ SALT = bytes(range(16))
 
 @dataclass
 class LogBuilder:
-    """One log of a log directory: records are added, then published as segments that end with a seal."""
+    """One log of a log directory: records are added, then published as segments that end with a seal.
+
+    With ``signing`` each publication also writes the checkpoint, as the sidecar does; ``signer`` is this log's key.
+    """
 
     root: Path
     log: str = "node1-20261118T110640Z-00000001"
@@ -32,6 +36,8 @@ class LogBuilder:
     sealed: int = 0  # records before the first unsealed one
     published: int = 0
     seals: int = 0
+    signing: bool = False
+    key_seed: str = ""  # another seed makes another key for the same log
 
     def __post_init__(self) -> None:
         empty = self.root / "segments" / "schema" / "v1"
@@ -66,8 +72,11 @@ class LogBuilder:
             dropped=0,
             in_flight=len(forwarded) - completions,
             monotonic_ms=0,
-            settings_sha256="0" * 64,
+            settings_sha256=self._settings_sha256(),
         )
+        if self.signing:
+            began = self.records[0].recorded_at if self.records else made.recorded_at
+            made = replace(made, monotonic_ms=(made.recorded_at - began) // 1000)
         seq = self.add(replace(made, **changes))
         self.seals += 1
         self.sealed = len(self.records)
@@ -82,7 +91,53 @@ class LogBuilder:
         directory.mkdir(parents=True)
         write_segment(directory, self.log, list(enumerate(self.records))[first:])
         self.published = len(self.records)
+        if self.signing:
+            self.checkpoint()
         return directory
+
+    @property
+    def signer(self) -> Signer:
+        """The key that signs this log's checkpoints: always the same one for the same log and seed."""
+        secret = hashlib.sha256(f"{self.log}{self.key_seed}".encode()).digest()
+        return Signer(origin(self.log), Ed25519PrivateKey.from_private_bytes(secret))
+
+    def seal_leaves(self) -> list[bytes]:
+        """The leaves of the tree of seals."""
+        return [schema.leaf(schema.parse_entry(entry(r))) for r in self.records if isinstance(r, records.Seal)]
+
+    def note(self, size: int | None = None, signer: Signer | None = None) -> str:
+        """The signed note of the tree of the first ``size`` seals (default: all)."""
+        leaves = self.seal_leaves()[:size]
+        text = checkpoint_text(origin(self.log), len(leaves), merkle_root(leaves))
+        return (signer or self.signer).sign_note(text)
+
+    def checkpoint(self, signer: Signer | None = None) -> Path:
+        """Write the log's latest checkpoint; its path."""
+        directory = self.root / "checkpoints"
+        directory.mkdir(exist_ok=True)
+        path = directory / f"{self.log}.checkpoint"
+        path.write_text(self.note(signer=signer), encoding="utf-8")
+        return path
+
+    def start(self, at: Instant = START, **changes: Any) -> int:
+        """The record of a start that names this log's key and settings; its seq."""
+        return self.add(run("start", at, checkpoint_key=self.signer.verifier.vkey, **changes))
+
+    def close(self, at: Instant | None = None) -> Path:
+        """Stop in order: the record of it, the last seal (`shutdown`), the last segment; its directory."""
+        when = at if at is not None else max(record.recorded_at for record in self.records)
+        started = next((r for r in reversed(self.records) if isinstance(r, records.Run)), None)
+        self.add(run("stop", when) if started is None else replace(started, **_stopped(when)))
+        self.seal(when, reason="shutdown")
+        return self.publish()
+
+    def _settings_sha256(self) -> str:
+        runs = [r.settings_sha256 for r in self.records if isinstance(r, records.Run)]
+        return runs[-1] if runs and self.signing else "0" * 64
+
+
+def _stopped(at: Instant) -> dict[str, Any]:
+    return {"recorded_at": at, "event": "stop", "reason": "signal"}
 
 
 def entry(record: Record) -> str:
@@ -296,3 +351,30 @@ def _signal(snapshot_seq: int) -> records.Signal:
         value="ai-train=no",
         scope="*",
     )
+
+
+def sound(
+    root: Path, log: str = "node1-20261118T110640Z-00000001", *, count: int = 30, at: float = 0, **changes: Any
+) -> LogBuilder:
+    """A log without fault, signed and closed: ``count`` exchanges a second apart, in three segments of two seals.
+
+    The first seals come after a third of the exchanges each; ``changes`` go into its record of the start.
+    """
+    made = LogBuilder(root, log, signing=True)
+    made.start(after(at), **changes)
+    made.add(robots_body(ROBOTS, after(at)))
+    seqs = {host: made.add(snapshot(host, None if host == HOSTS[-1] else ROBOTS, after(at))) for host in HOSTS}
+    for number in range(count):
+        host, target = HOSTS[number % len(HOSTS)], TARGETS[number % len(TARGETS)]
+        _exchange(made, host, target, seqs[host], after(at + 1 + number))
+        if (number + 1) % max(1, count // 6) == 0 and number + 1 < count:
+            (made.publish if (number + 1) % max(2, count // 3) == 0 else made.seal)()
+    made.close(after(at + count + 2))
+    return made
+
+
+def _exchange(made: LogBuilder, host: str, target: str, snapshot_seq: int, at: Instant) -> None:
+    body = None if host == HOSTS[-1] else ROBOTS
+    age = (at - made.records[snapshot_seq].recorded_at) // 1000
+    seq = made.add(decision(host, target, at, body=body, snapshot_seq=snapshot_seq, robots_age_ms=age))
+    made.add(completion(seq, Instant(at + SECOND // 4)))

@@ -15,7 +15,7 @@ from tests.end_to_end.origin import Origin
 
 # What is asked for, and how often of 100.
 _MIX = {"page": 50, "private": 16, "missing": 10, "post": 10, "head": 6, "leave_response": 4, "leave_request": 4}
-_PATHS = {"private": "/private/p", "missing": "/missing", "leave_response": "/odd/drip"}
+_PATHS = {"private": "/private/p", "missing": "/missing", "leave_response": "/odd/drip", "reset": "/odd/reset"}
 _NEW_CONNECTION = 0.15
 _PATIENCE_S = 20
 
@@ -44,6 +44,7 @@ class Load:
     origins: Sequence[Origin]
     tls: ssl.SSLContext
     seed: int = 1
+    mix: dict[str, int] = field(default_factory=lambda: dict(_MIX))
     sent: list[Sent] = field(default_factory=list)
     stopped: bool = False
     _connections: list[_Connection] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Load:
         for number in numbers:
             if self.stopped:
                 break
-            kind = chance.choices(list(_MIX), list(_MIX.values()))[0]
+            kind = chance.choices(list(self.mix), list(self.mix.values()))[0]
             sent = Sent(number, kind, chance.choice(self.origins))
             self.sent.append(sent)
             kept = open_connections.pop(sent.origin.url, None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crawl_audit.records import Action, Basis, Decision, Mode, Verdict
-from reports.replaying import policy_of
+from reports.declared import Declared
 from tests import logs
 from tests.reports.command import crawl_audit
 from tests.reports.test_exemptions import DEAL, settings
@@ -123,6 +123,4 @@ def test_the_pace_asked_and_kept_is_shown(root: Path) -> None:
     ],
 )
 def test_settings_that_are_none_declare_nothing(settings_found: dict[str, Any]) -> None:
-    policy = policy_of(settings_found)
-    assert not policy._signals
-    assert not policy._exemptions._filed
+    assert not Declared.by(settings_found)

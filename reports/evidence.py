@@ -1,0 +1,365 @@
+"""Evidence opened for checking: a log directory, an export or a bundle, through one locked-down DuckDB of our own.
+
+The connection is in memory; a bundle is attached read-only and never used as the default catalog, so no macro or view
+of its own can stand in for ours.  What fails a form check (evidence_form.py) is a finding and is read by nobody.
+Statistics in files are claims of whoever wrote them, so nothing that DuckDB derives from them is switched on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from crawl_audit import schema
+from crawl_audit.errors import LogFormatError
+from crawl_audit.segment_sql import exact_glob, sql_quote
+from crawl_audit.views import glob_literal
+from reports import evidence_bundle, evidence_form
+from reports.evidence_form import WITHHELD, SegmentFiles
+from reports.findings import Findings, Severity
+from reports.log import NotALogError, sentence
+
+MEMORY_LIMIT = "600MB"
+"""What DuckDB may hold; with the leaves of one window of records beside it, 1 GiB is not exceeded."""
+_FETCH_ROWS = 10_000
+# Everything that skips or rewrites work by minima, maxima, null counts or Bloom filters that a file states of itself.
+_BY_STATISTICS = (
+    "statistics_propagation,filter_pushdown,join_filter_pushdown,compressed_materialization,row_group_pruner,top_n,"
+    "late_materialization,partial_aggregate_pushdown,scalar_fn_pushdown,limit_pushdown,sampling_pushdown"
+)
+_FILES_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceFile:
+    """A small file of the evidence (a receipt, a note) by its name, wherever it lies: on disk or in a bundle."""
+
+    name: str
+    content: bytes
+
+    def read_bytes(self) -> bytes:
+        """Its octets."""
+        return self.content
+
+    def read_text(self) -> str:
+        """Its text; raises LogFormatError where it is not UTF-8."""
+        try:
+            return self.content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise LogFormatError(f"{self.name} is not UTF-8 text.") from error
+
+
+class DamagedError(LogFormatError):
+    """A file or table of the evidence cannot be read."""
+
+
+class Evidence:
+    """Evidence open for checking; :func:`open_evidence` makes it."""
+
+    def __init__(self, root: Path, connection: duckdb.DuckDBPyConnection, findings: Findings) -> None:
+        self.root = root
+        self.connection = connection
+        self.findings = findings
+        self.manifest: dict[str, Any] | None = None
+        self.is_bundle = False
+        self.tables: frozenset[str] = frozenset()
+        self.withheld_tables: frozenset[str] = frozenset()
+        self.refused: list[tuple[str, str]] = []
+        """(log, place) of what was refused or could not be read: nothing in it was checked."""
+        self._segments: dict[str, list[SegmentFiles]] = {}
+        self._small: dict[str, EvidenceFile] = {}
+        self._rows: dict[str, int] = {}
+        self._optional: frozenset[str] = frozenset()
+
+    @property
+    def logs(self) -> list[str]:
+        """Every log with records here, by name: names begin with the node, so a node's logs are in order of time."""
+        return sorted(self._segments)
+
+    def segments(self, log: str) -> list[SegmentFiles]:
+        """The segments of a log by first ``seq``; a bundle has one per log."""
+        return self._segments.get(log, [])
+
+    def kinds(self, log: str) -> list[str]:
+        """The kinds (``withheld`` included) of which there is a file or table for ``log``."""
+        kinds = {kind for segment in self.segments(log) for kind in segment.files}
+        return [kind for kind in (*schema.KINDS, WITHHELD) if kind in kinds]
+
+    def stated_rows(self, segment: SegmentFiles) -> int:
+        """Rows that the files of a segment say they have."""
+        return sum(self._rows.get(path, 0) for path in segment.files.values())
+
+    def relation(self, kind: str, log: str | None = None, *, segments: Sequence[SegmentFiles] | None = None) -> str:
+        """SQL of a relation, in parentheses: exactly the stored columns of ``kind`` and those of withheld values.
+
+        ``log`` narrows it to one log, ``segments`` to some of its segments.  ``withheld`` is a kind here, too.
+        """
+        chosen = segments if segments is not None else self._chosen(log)
+        paths = [segment.files[kind] for segment in chosen if kind in segment.files]
+        expected, optional = evidence_form.expected_columns(kind), evidence_form.optional_columns(kind)
+        if not paths:
+            nulls = ", ".join(f"NULL::{sql_type} AS {name}" for name, sql_type in (*expected, *optional))
+            return f"(SELECT {nulls} WHERE false)"
+        if self.is_bundle:
+            given = kind in self.withheld_tables
+            source = f"bundle.main.{kind}"
+            narrowed = f" WHERE log = {sql_quote(chosen[0].log)}" if log is not None or segments is not None else ""
+        else:
+            given = any(path in self._optional for path in paths)
+            source, narrowed = _read_parquet(paths), ""
+        names = [name for name, _ in expected]
+        names += [name if given else f"NULL::{sql_type} AS {name}" for name, sql_type in optional]
+        return f"(SELECT {', '.join(names)} FROM {source}{narrowed})"  # noqa: S608 - names of ours, the rest is quoted
+
+    def _chosen(self, log: str | None) -> list[SegmentFiles]:
+        return [s for name in self.logs for s in self.segments(name)] if log is None else self.segments(log)
+
+    def rows(
+        self,
+        kind: str,
+        log: str | None = None,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        order: str | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of ``kind`` one after the other, times as integer microseconds; ``where`` and ``order`` are our SQL.
+
+        Default columns: the stored ones, then those of withheld values.  Raises DamagedError in one sentence.
+        """
+        types = dict((*evidence_form.expected_columns(kind), *evidence_form.optional_columns(kind)))
+        wanted = ", ".join(
+            f"epoch_us({name}) AS {name}" if types[name] == "TIMESTAMP" else name for name in columns or types
+        )
+        sql = f"SELECT {wanted} FROM {self.relation(kind, log)} AS evidence"  # noqa: S608 - our own names
+        yield from self.select(sql + (f" WHERE {where}" if where else "") + (f" ORDER BY {order}" if order else ""))
+
+    def select(self, sql: str, parameters: Sequence[Any] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Rows of SQL over relations of ours, streamed; raises DamagedError where the evidence cannot be read."""
+        for chunk in self.chunks(sql, parameters):
+            yield from chunk
+
+    def chunks(self, sql: str, parameters: Sequence[Any] | None = None) -> Iterator[list[tuple[Any, ...]]]:
+        """The same, some thousand rows at once."""
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(sql, parameters)
+            while chunk := cursor.fetchmany(_FETCH_ROWS):
+                yield chunk
+        except duckdb.Error as error:
+            raise DamagedError(sentence(error)) from error
+        finally:
+            cursor.close()
+
+    def exclude(self, segment: SegmentFiles, kind: str, why: str, check: str = "F5") -> None:
+        """A file proved unreadable: a finding, and nobody reads it any more."""
+        del segment.files[kind]
+        place = f"{segment.first:012d}-{segment.last:012d}/{kind}"
+        self.refused.append((segment.log, place))
+        self.findings.add(check, Severity.ERROR, f"{segment.log} {place}", f"This {why}; nothing in it was checked.")
+
+    def file(self, name: str) -> EvidenceFile | None:
+        """The small file ``name`` under ``checkpoints/``, or None."""
+        return self._small.get(name)
+
+    def checkpoint(self, log: str) -> str | None:
+        """The latest signed note of a log, or None where there is none (or none that is text)."""
+        return self._text(f"{log}.checkpoint")
+
+    def enrolment(self, log: str) -> str | None:
+        """The note by which a fleet key enrols the log's key, or None."""
+        return self._text(f"{log}.enrolment")
+
+    def anchors(self, log: str) -> list[EvidenceFile]:
+        """The files that show that others saw heads of the log's tree: ``<size>.checkpoint``, ``….tsr`` and so on."""
+        prefix = f"{log}.anchors/"
+        return [
+            EvidenceFile(name=name.removeprefix(prefix), content=file.content)
+            for name, file in sorted(self._small.items())
+            if name.startswith(prefix)
+        ]
+
+    def checkpointed(self) -> list[str]:
+        """Every log that a file under ``checkpoints/`` names."""
+        return sorted({name.partition("/")[0].rpartition(".")[0] for name in self._small})
+
+    def _text(self, name: str) -> str | None:
+        file = self._small.get(name)
+        if file is None:
+            return None
+        try:
+            return file.read_text()
+        except LogFormatError as error:
+            self.findings.add("H1", Severity.ERROR, f"{name.rpartition('.')[0]} checkpoints/{name}", str(error))
+            return None
+
+    def live_files(self, log: str | None = None) -> list[str]:
+        """Names of live files (of one log): records that cannot be read yet."""
+        names = [path.name for path in _listing(self.root / "live") if path.name.endswith(".duckdb")]
+        return [name for name in names if log is None or name.startswith(f"{log}.")]
+
+    def quarantined_files(self) -> list[str]:
+        """Names of files the sidecar could not open and put aside."""
+        return [path.name for path in _listing(self.root / "quarantine")]
+
+    def load_directory(self) -> None:
+        """Look at a log directory and keep what has the form of one; :func:`open_evidence` does this."""
+        found = evidence_form.walk(self.root, self.findings)
+        self._check_files([(None, kind, path) for kind, path in evidence_form.schema_files(self.root)])
+        self._check_files([(segment, kind, path) for segment in found for kind, path in segment.files.items()])
+        for segment in found:
+            self._segments.setdefault(segment.log, []).append(segment)
+        for name, path in evidence_form.walk_checkpoints(self.root, self.findings).items():
+            self._small[name] = EvidenceFile(name=name, content=path.read_bytes())
+        manifest = self.root / "manifest.json"
+        if manifest.is_file() and not manifest.is_symlink():
+            self._load_manifest(manifest.read_bytes()[: evidence_form.MANIFEST_BYTES_MAX + 1])
+
+    def _load_manifest(self, content: bytes) -> None:
+        if len(content) > evidence_form.MANIFEST_BYTES_MAX:
+            self.findings.add("F4", Severity.ERROR, "manifest.json", "The manifest is too large to be one.")
+            return
+        try:
+            self.manifest = evidence_form.strict_json(content.decode("utf-8"), "The manifest")
+        except (LogFormatError, UnicodeDecodeError) as error:
+            self.findings.add("F3", Severity.ERROR, "manifest.json", f"It cannot be trusted to say anything: {error}")
+
+    def _check_files(self, files: list[tuple[SegmentFiles | None, str, str]]) -> None:
+        """Footers of Parquet files, many at once; where one cannot be read, each by itself."""
+        for start in range(0, len(files), _FILES_AT_ONCE):
+            batch = files[start : start + _FILES_AT_ONCE]
+            if not self._check_batch(batch):
+                for item in batch:
+                    if not self._check_batch([item]):
+                        self._refuse(item, "F5", "cannot be read as a Parquet file")
+
+    def _check_batch(self, batch: list[tuple[SegmentFiles | None, str, str]]) -> bool:
+        """Hold some files to their form by their footers; False where DuckDB cannot read one of them."""
+        paths = "[" + ", ".join(sql_quote(exact_glob(path)) for _, _, path in batch) + "]"
+        trees: dict[str, list[tuple[str, str | None, int | None]]] = {}
+        groups: dict[str, list[tuple[int, int]]] = {}
+        try:
+            for path, *node in self.connection.execute(_NODES.format(paths=paths)).fetchall():
+                trees.setdefault(path, []).append((node[0], node[1], node[2]))
+            for path, rows, octets in self.connection.execute(_GROUPS.format(paths=paths)).fetchall():
+                groups.setdefault(path, []).append((rows, octets))
+        except duckdb.Error:
+            return False
+        for item in batch:
+            self._check_file(item, evidence_form.parquet_columns(trees.get(item[2], [])), groups.get(item[2], []))
+        return True
+
+    def _check_file(
+        self, item: tuple[SegmentFiles | None, str, str], columns: list[tuple[str, str]], groups: list[tuple[int, int]]
+    ) -> None:
+        _, kind, path = item
+        self._rows[path] = sum(rows for rows, _ in groups)
+        fault = evidence_form.column_fault(kind, columns)
+        if fault is not None:
+            self._refuse(item, "F2", fault)
+            return
+        fault = evidence_form.size_fault(file_bytes=Path(path).stat().st_size, groups=groups)
+        if fault is not None:
+            self._refuse(item, "F4", fault)
+        elif len(columns) > len(evidence_form.expected_columns(kind)):
+            self._optional |= {path}
+
+    def _refuse(self, item: tuple[SegmentFiles | None, str, str], check: str, why: str) -> None:
+        segment, kind, path = item
+        if segment is not None:
+            self.exclude(segment, kind, why, check)
+        else:
+            where = f"segments schema/{Path(path).name}"
+            self.findings.add(check, Severity.ERROR, where, f"This {why}; every log needs it without rows.")
+
+    def load_bundle(self) -> None:
+        """The same for the attached bundle."""
+        self.is_bundle = True
+        held = evidence_bundle.check_form(self.connection, self.root.name, self.findings)
+        self.tables, self.withheld_tables = held.tables, held.with_withheld
+        self._segments = evidence_bundle.segments(self.connection, held, str(self.root), self.findings)
+        for name, content in evidence_bundle.small_files(self.connection, held, self.findings):
+            self._small[name] = EvidenceFile(name=name, content=content)
+        manifest = evidence_bundle.manifest(self.connection, held, self.findings)
+        if manifest is not None:
+            self._load_manifest(manifest)
+
+
+_NODES = "SELECT file_name, name, duckdb_type, num_children FROM parquet_schema({paths})"
+_GROUPS = """
+SELECT file_name, max(row_group_num_rows), sum(total_uncompressed_size)::BIGINT
+FROM parquet_metadata({paths}) GROUP BY file_name, row_group_id
+"""
+
+
+def _read_parquet(paths: Sequence[str]) -> str:
+    listed = ", ".join(sql_quote(exact_glob(path)) for path in paths)
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+
+
+def _listing(directory: Path) -> list[Path]:
+    if not directory.is_dir() or directory.is_symlink():
+        return []
+    return sorted(path for path in directory.iterdir() if path.is_file() and not path.is_symlink())
+
+
+@contextmanager
+def open_evidence(path: str, findings: Findings | None = None) -> Iterator[Evidence]:
+    """The evidence at ``path`` (log directory, export directory or bundle); form findings are in ``.findings``.
+
+    Raises NotALogError where there is nothing of the kind.
+    """
+    if "://" in path:
+        raise NotALogError(f"{path} is an address: copy the evidence here first, then name the copy.")
+    root = Path(path).resolve()
+    if not root.exists():
+        raise NotALogError(f"There is no {path}: name a log directory, an export, a bundle or a proof.")
+    connection = _connect()
+    evidence = Evidence(root, connection, findings if findings is not None else Findings())
+    try:
+        if root.is_dir():
+            if not (root / "segments").is_dir():
+                raise NotALogError(f"{path} is not a log directory, because it has no `segments/` inside.")
+            prefix = str(root / "segments") + "/"
+            _lock(connection, [prefix, glob_literal(str(root / "segments")) + "/"])
+            evidence.load_directory()
+        else:
+            try:
+                connection.execute(f"ATTACH {sql_quote(str(root))} AS bundle (READ_ONLY, TYPE duckdb)")
+            except duckdb.Error as error:
+                raise NotALogError(f"{path} is not a bundle that can be opened: {sentence(error)}") from error
+            _lock(connection, [])
+            evidence.load_bundle()
+        yield evidence
+    finally:
+        connection.close()
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+            "memory_limit": MEMORY_LIMIT,
+            "max_temp_directory_size": "0GB",
+            "preserve_insertion_order": False,
+        },
+    )
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, allowed: list[str]) -> None:
+    """Nothing outside ``allowed`` can be read from here on, and no setting can be changed."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute("SET disabled_optimizers = $names", {"names": _BY_STATISTICS})
+    if allowed:
+        connection.execute("SET allowed_directories = $allowed", {"allowed": allowed})
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")

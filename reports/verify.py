@@ -1,0 +1,187 @@
+"""``crawl-audit verify``: every check on evidence, offline, with nothing to rely on but what the auditor brought.
+
+What can be read is held against itself (records, seals, decisions), then against the auditor's keys, pins, witnesses
+and time-stamping authorities.  What was not looked at is listed, never counted as held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from reports import (
+    verify_anchors,
+    verify_coverage,
+    verify_custody,
+    verify_decisions,
+    verify_heads,
+    verify_proof,
+    verify_records,
+    verify_seals,
+)
+from reports.brought import Brought
+from reports.evidence import DamagedError, Evidence, open_evidence
+from reports.findings import Findings, Result, Severity, Tally
+from reports.period import iso, now
+from reports.verify_seals import SealTree
+from reports.verify_text import claims
+
+Progress = Callable[[int, int], None]
+"""Told how many records were worked on so far, and how many there are to be."""
+EXIT_CODES = {Result.OK: 0, Result.FAILED: 1, Result.INCOMPLETE: 3}
+
+
+@dataclass(slots=True, kw_only=True)
+class Verification:
+    """One verification under way: what is checked, with what, and what is known so far."""
+
+    evidence: Evidence
+    brought: Brought
+    replay: bool
+    progress: Callable[[int], None]
+    findings: Findings
+    keys: verify_heads.Keys
+    trees: dict[str, SealTree] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+
+LogCheck = Callable[[Verification, str, Tally], None]
+
+
+def _records(run: Verification, log: str, tally: Tally) -> None:
+    run.trees[log] = verify_records.check(run.evidence, log, run.findings, tally, run.progress)
+
+
+def _seals(run: Verification, log: str, tally: Tally) -> None:
+    verify_seals.check(run.evidence, run.trees[log], run.findings, tally)
+
+
+def _heads(run: Verification, log: str, tally: Tally) -> None:
+    verify_heads.check(run.evidence, run.trees[log], run.keys, run.brought, run.findings, tally)
+
+
+def _decisions(run: Verification, log: str, tally: Tally) -> None:
+    if run.findings.has_error("F3", log):  # nothing can be said of values that no record may have
+        tally.skip("decisions", tally.decisions, "the log holds values that the schema forbids (F3)")
+        return
+    verify_decisions.check(run.evidence, log, run.findings, tally, run.progress, replay=run.replay)
+
+
+def _anchors(run: Verification, log: str, tally: Tally) -> None:
+    brought = run.brought
+    verify_anchors.check(
+        run.evidence,
+        run.trees[log],
+        run.findings,
+        tally,
+        authorities=brought.authorities,
+        witnesses=brought.witnesses,
+    )
+
+
+def _vouched(run: Verification, log: str, tally: Tally) -> None:
+    verify_heads.check_vouched(run.trees[log], run.findings, tally)
+
+
+PER_LOG: tuple[tuple[str, LogCheck], ...] = (
+    ("records", _records),
+    ("seals", _seals),
+    ("heads", _heads),
+    ("anchors", _anchors),
+    ("decisions", _decisions),
+    ("vouching", _vouched),
+)
+"""The checks on each log, in order; each may rely on what those before it found."""
+
+
+def verify(
+    path: str, *, brought: Brought | None = None, replay: bool = True, progress: Progress | None = None
+) -> dict[str, Any]:
+    """The answer of a verification of the log directory, export, bundle or proof at ``path``.
+
+    Raises NotALogError where there is none of them.
+    """
+    given = brought if brought is not None else Brought()
+    if verify_proof.is_proof(path):
+        notes = [pin.note for pin in given.pins]
+        return verify_proof.verify(path, pins=notes, trust=given.trust, witnesses=given.witnesses)
+    with open_evidence(path) as evidence:
+        run = Verification(
+            evidence=evidence,
+            brought=given,
+            replay=replay,
+            progress=_counting(evidence, progress),
+            findings=evidence.findings,
+            keys=verify_heads.Keys(evidence, evidence.findings),
+        )
+        for log in evidence.logs:
+            run.tallies[log] = tally = Tally(log=log)
+            run.trees[log] = SealTree(log, [])
+            for name, check in PER_LOG:
+                with _going_on(run, name, log, tally):
+                    check(run, log, tally)
+        everything = Tally(log="")
+        with _going_on(run, "custody", "", everything):
+            verify_custody.check(evidence, run.findings, given.trust)
+        verify_heads.check_absent(evidence, run.trees, given, run.findings)
+        return _answer(run, everything, verify_coverage.check(evidence, run.trees, run.tallies, run.findings))
+
+
+def _counting(evidence: Evidence, progress: Progress | None) -> Callable[[int], None]:
+    """What checks tell how many more records they worked on: each is looked at twice, as sealed and as decided."""
+    total = 2 * sum(evidence.stated_rows(segment) for log in evidence.logs for segment in evidence.segments(log))
+    done = 0
+
+    def worked(rows: int) -> None:
+        nonlocal done
+        done = min(done + rows, total)
+        if progress is not None:
+            progress(done, total)
+
+    return worked
+
+
+@contextmanager
+def _going_on(run: Verification, name: str, log: str, tally: Tally) -> Iterator[None]:
+    """A check that cannot read what it needs is not made: a finding, and the rest goes on."""
+    try:
+        yield
+    except DamagedError as error:
+        where = f"{log} {name}".strip()
+        run.findings.add("F5", Severity.ERROR, where, f"This could not be checked to the end: {error}")
+        tally.skip(f"checks on {name}", 1, "the evidence could not be read")
+
+
+def _answer(run: Verification, everything: Tally, coverage: dict[str, Any]) -> dict[str, Any]:
+    tallies = list(run.tallies.values())
+    if not tallies:
+        message = "There is no sealed record here, so nothing could be checked."
+        run.findings.add("R2", Severity.WARNING, run.evidence.root.name, message)
+    for log, place in run.evidence.refused:
+        everything.skip(f"the file {log} {place}", 1, "it was refused or could not be read")
+    findings = run.findings
+    answer: dict[str, Any] = {
+        "result": findings.result.value,
+        "checks": findings.counts,
+        "findings": [{**asdict(finding), "severity": finding.severity.value} for finding in findings.listed()],
+        "records": sum(tally.records for tally in tallies),
+        "seals": sum(tally.seals for tally in tallies),
+        "logs": [_log(tally) for tally in tallies],
+        "coverage": coverage,
+        "not_checked": [asdict(skipped) for tally in (*tallies, everything) for skipped in tally.not_checked],
+        "brought": {
+            "pins": len(run.brought.pins),
+            "trusted_keys": len(run.brought.trust),
+            "witnesses": len(run.brought.witnesses),
+            "tsa_roots": len(run.brought.authorities.roots) if run.brought.authorities is not None else 0,
+        },
+    }
+    return {**answer, "claims": claims(answer), "generated_at": iso(now())}
+
+
+def _log(tally: Tally) -> dict[str, Any]:
+    made = asdict(tally)
+    del made["not_checked"]
+    return made
