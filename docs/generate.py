@@ -6,6 +6,7 @@ a test fails while a document differs from what this would write.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -134,9 +135,31 @@ def words() -> str:
     return table(("field", "values"), rows)
 
 
+def faults() -> str:
+    """The last results of the fault matrix, for reliability.md."""
+    rows = json.loads((DOCUMENTS.parent / "tests" / "faults" / "results.json").read_text(encoding="utf-8"))["rows"]
+    cells = [
+        (
+            row["fault"],
+            f"{row['runs']:,}",
+            f"{row['records']:,}",
+            str(row["lost"]),
+            str(row["duplicated"]),
+            "–" if row["unrecorded"] is None else str(row["unrecorded"]),
+            row["control"],
+            "passed" if not row["failures"] else "; ".join(row["failures"]),
+        )
+        for row in rows
+    ]
+    head = ("fault", "runs", "records", "lost", "duplicated", "unrecorded", "control", "result")
+    made = sorted({f"{row['on']} ({row['where']})" for row in rows})
+    return f"Run on {'; '.join(made)}.\n\n" + table(head, cells)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "entries": entry_tables,
     "example": example,
+    "faults": faults,
     "kinds": kinds,
     "views": view_tables,
     "words": words,

@@ -28,8 +28,11 @@ ONLY_IN = {
     "protego": {"crawl_audit/robots.py"},
     "cryptography": {
         "crawl_audit/seal.py",
+        "crawl_audit/note_key.py",
+        "crawl_audit/timestamp_token.py",  # certificates of timestamp authorities
         "proxy_addon/ca.py",  # makes the authority that crawlers trust
     },
+    "rfc3161_client": {"crawl_audit/timestamp_token.py"},
     "publicsuffixlist": {"crawl_audit/site.py"},
     "http_sf": {"crawl_audit/signals.py", "crawl_audit/web_bot_auth.py", "proxy_addon/denial.py"},
     "duckdb": {
@@ -38,10 +41,19 @@ ONLY_IN = {
         "proxy_addon/rotation.py",
         "proxy_addon/live.py",
         "proxy_addon/segments.py",
+        "proxy_addon/stored_rows.py",
+        "proxy_addon/merging.py",
+        "proxy_addon/published_log.py",
+        "proxy_addon/quarantine.py",
         "proxy_addon/recovery.py",
         "proxy_addon/log_directory.py",
+        "proxy_addon/seal_leaves.py",
+        "proxy_addon/enrolling.py",
         "reports/log.py",
         "reports/query.py",
+        "reports/evidence.py",
+        "reports/evidence_bundle.py",
+        "reports/rewriting.py",
     },
     "mitmproxy": {
         "proxy_addon/addon.py",  # hooks on exchanges
@@ -49,6 +61,9 @@ ONLY_IN = {
         "proxy_addon/boundary.py",  # what every hook is wrapped in
         "proxy_addon/layers.py",  # the one protocol layer that is ours
         "proxy_addon/master.py",  # mitmproxy embedded
+        "proxy_addon/handlers.py",  # its handler of a connection
+        "proxy_addon/links.py",  # its connections, to end them
+        "proxy_addon/watching.py",  # names mitmproxy's connection in its types
         "proxy_addon/sidecar.py",  # starts it
         "proxy_addon/recorder.py",  # names mitmproxy's connection in its types
     },
@@ -56,11 +71,18 @@ ONLY_IN = {
         "proxy_addon/fetcher.py",
         "proxy_addon/network_fault.py",  # its exceptions -> our words
     },
-    "pydantic": {"proxy_addon/settings.py", "proxy_addon/policy_settings.py"},
+    "pydantic": {"proxy_addon/settings.py", "proxy_addon/policy_settings.py", "proxy_addon/anchor_settings.py"},
     "pydantic_settings": {"proxy_addon/settings.py"},
     "tornado": {"proxy_addon/admin.py"},
     "prometheus_client": {"proxy_addon/admin.py", "proxy_addon/metrics.py"},
-    "typer": {"proxy_addon/cli.py", "reports/cli.py"},
+    "typer": {
+        "proxy_addon/cli.py",
+        "proxy_addon/anchor_cli.py",
+        "reports/cli.py",
+        "reports/witness_cli.py",
+        "reports/custody_cli.py",
+        "reports/verify_cli.py",
+    },
 }
 NEVER = {
     "crawl_audit": {"proxy_addon", "reports", "tests"},
@@ -76,6 +98,11 @@ TESTED_ELSEWHERE: dict[str, tuple[str | None, str]] = {
     "crawl_audit/robots_paths.py": ("tests/crawl_audit/test_robots.py", "the second half of robots.py's work"),
     "proxy_addon/__main__.py": ("tests/test_packaging.py", "run there as a program"),
     "proxy_addon/sidecar.py": ("tests/end_to_end/test_life.py", "started, stopped and killed there as a process"),
+    "proxy_addon/published_log.py": ("tests/proxy_addon/test_recovery.py", "what recovery starts from"),
+    "proxy_addon/quarantine.py": ("tests/proxy_addon/test_recovery.py", "where recovery puts what it cannot open"),
+    "proxy_addon/stored_rows.py": ("tests/proxy_addon/test_segments.py", "how what segments.py writes is read back"),
+    "reports/evidence_form.py": ("tests/reports/test_evidence.py", "the first half of evidence.py's work"),
+    "reports/verify_text.py": ("tests/reports/test_verify_cli.py", "shown there as people see it"),
     "reports/__main__.py": ("tests/test_packaging.py", "run there as a program"),
 }
 

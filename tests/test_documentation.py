@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
 def by_name(path: Path) -> str:
@@ -51,12 +51,12 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=by_name)
 def test_every_make_target_that_a_document_names_exists(path: Path) -> None:
-    named = re.findall(r"(?:^|`|PYTHON=\S+ )make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`|PYTHON=\S+ )make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(named) <= TARGETS
 
 
 def test_every_make_target_is_explained_and_phony() -> None:
-    explained = set(re.findall(r"^([a-z]+):.* ## \S", MAKEFILE, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z-]+):.* ## \S", MAKEFILE, re.MULTILINE))
     assert explained == TARGETS
     assert set(re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)[0].split()) == TARGETS
 
