@@ -143,14 +143,47 @@ def check(column: Column, value: Any) -> None:
         raise RecordError(f"{column.name} must be one of {', '.join(column.python_type)}")
 
 
+class _Convert:
+    """Stands for the type of columns whose values are never taken as they are; no value is of it."""
+
+
+_PLAIN: dict[str, type] = {"TIMESTAMP": int, "BIGINT": int, "BOOLEAN": bool, "VARCHAR": str}
+
+
+@functools.cache
+def _plan(kind: str) -> tuple[tuple[Column, str, Any, bool], ...]:
+    """(column, name, type of a value that needs no conversion but an enumeration's, nullable) of every column."""
+    made = []
+    for column in columns(kind):
+        python_type = column.python_type
+        enum = isinstance(python_type, type) and issubclass(python_type, StrEnum)
+        plain = python_type if enum else _PLAIN.get(column.sql_type, _Convert)
+        made.append((column, column.name, plain, column.nullable))
+    return tuple(made)
+
+
 def to_object(record: Record, salt: bytes | None) -> dict[str, Any]:
-    """The entry of ``record`` as an object; ``salt`` (16 octets) where :func:`has_salt`, else None."""
+    """The entry of ``record`` as an object; ``salt`` (16 octets) where :func:`has_salt`, else None.
+
+    Made for every request: values of the plain type are taken at a glance, and their text looked at in one go.
+    """
     kind = record.KIND
     entry: dict[str, Any] = {"k": kind, "v": VERSION}
-    for column in columns(kind):
-        value = _encoded(column, getattr(record, column.name))
-        check(column, value)
-        entry[column.name] = value
+    texts: list[str] = []
+    for column, name, plain, nullable in _plan(kind):
+        value: Any = getattr(record, name)
+        if type(value) is not plain or (plain is int and not -_INTEGER_MAX <= value <= _INTEGER_MAX):
+            if value is not None or not nullable:
+                value = _encoded(column, value)
+                check(column, value)
+        elif plain is str:
+            texts.append(value)
+        elif plain is not int and plain is not bool:
+            value = value.value
+        entry[name] = value
+    if not is_storable("".join(texts)):
+        for column in columns(kind):
+            check(column, entry[column.name])
     if has_salt(kind):
         if salt is None or len(salt) != SALT_BYTES:
             raise RecordError(f"a {kind} entry needs a salt of {SALT_BYTES} octets")
@@ -180,16 +213,22 @@ def commitment_under(derived: bytes, value: str) -> str:
 
 def leaf(entry: dict[str, Any]) -> bytes:
     """RFC 6962 leaf hash (32 octets) of an entry object, whole or with values withheld (withholding.py)."""
-    kind = entry["k"]
     public = dict(entry)
     given = public.pop("salt", None)
     salt = None if given is None else bytes.fromhex(given)
-    for column in columns(kind):
-        if column.bound:
-            public.pop(column.name, None)
-        elif column.sensitive:
-            public[column.name + "_c"] = _commitment_of(public, column.name, salt)
+    bound, sensitive = _not_as_it_is(entry["k"])
+    for name in bound:
+        public.pop(name, None)
+    for name in sensitive:
+        public[name + "_c"] = _commitment_of(public, name, salt)
     return hashlib.sha256(b"\x00" + canonical(public).encode("utf-8")).digest()
+
+
+@functools.cache
+def _not_as_it_is(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the fields that a leaf leaves out, and of those it has commitments to."""
+    bound = tuple(column.name for column in columns(kind) if column.bound)
+    return bound, tuple(column.name for column in columns(kind) if column.sensitive)
 
 
 def _commitment_of(public: dict[str, Any], name: str, salt: bytes | None) -> str | None:
