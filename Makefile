@@ -2,12 +2,12 @@
 # ARGS are handed on: make run ARGS='--mode enforce --product-token ExampleBot', make pytest ARGS='tests/crawl_audit -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check pytest smoke bench fuzz docs lock clean
+.PHONY: help run demo test check pytest smoke bench fuzz docs lock clean test-faults
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
 help: ## show these lines
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 run: ## set up, make a CA where there is none, start the sidecar (ARGS='--mode enforce …')
 	@.ci/setup.sh proxy
@@ -32,6 +32,10 @@ pytest: ## the tests alone (ARGS='tests/crawl_audit -x')
 smoke: ## the readers in an empty environment without mitmproxy
 	@.ci/setup.sh dev
 	@.ci/auditor_smoke.sh
+
+test-faults: ## the whole fault matrix, needs root (ARGS='soak --requests 20000', ARGS='--json tests/faults/results.json')
+	@.ci/setup.sh dev
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: ## the sidecar beside plain mitmdump on the same origin server
 	@.ci/setup.sh dev

@@ -19,6 +19,7 @@ from pathlib import Path
 from crawl_audit import __version__, robots, schema, site
 from crawl_audit.errors import ConfigurationError
 from proxy_addon.master import MITMPROXY_VERSION
+from proxy_addon.repetition import Repetition
 from proxy_addon.settings import split_address
 
 _DEPENDENCIES = ("mitmproxy", "duckdb", "protego", "httpx", "cryptography", "certifi", "publicsuffixlist")
@@ -41,6 +42,7 @@ def configure_logging() -> None:
     """Warnings of everything and notices of ours, one JSON object a line on stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
+    handler.addFilter(Repetition())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
