@@ -32,3 +32,8 @@ def storable(value: str | bytes, limit: int = 8192) -> str:
 def is_storable(value: str) -> bool:
     """Whether ``value`` may stand in an entry as it is."""
     return _UNSTORABLE.search(value) is None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says in one line, or its name where it says nothing: libraries add hints and traces below it."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

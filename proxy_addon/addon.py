@@ -17,7 +17,7 @@ from crawl_audit.records import Action, Decision, Mode, Outcome
 from crawl_audit.target import Target, TargetError, parse_target, printable
 from crawl_audit.text import storable
 from proxy_addon import denial, page_signals
-from proxy_addon.boundary import decides, give, observes
+from proxy_addon.boundary import decides, observes
 from proxy_addon.deciding import Asked, Decider
 from proxy_addon.denial import Answer
 from proxy_addon.exchanges import Answered, BodyMeter, Exchange, ExchangeTable
@@ -137,9 +137,6 @@ class AuditAddon:
         exchange = self.exchanges.get(flow.id)
         if exchange is None or flow.websocket is not None:
             return  # a WebSocket ends with websocket_end
-        if flow.response is not None and flow.response.status_code < 200 and flow.response.status_code != 101:
-            self._refuse_interim(flow, exchange)
-            return
         self._complete(flow.id, Outcome.COMPLETED, _answered(flow), None)
         if exchange.cut is not None:
             return  # not the whole answer, whatever mitmproxy took it for
@@ -154,13 +151,6 @@ class AuditAddon:
             wire, coding = exchange.response_meter.kept, flow.response.headers.get("content-encoding")
             found = page_signals.signals_of(wire, coding, exchange.decision.product_token.split(", "))
             self.recorder.signals(found, exchange.decision.exchange_id)
-
-    def _refuse_interim(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        """mitmproxy takes 103 for the final answer; passed on, the late one would answer the next request."""
-        answered = _answered(flow)
-        why = f"The site sent an interim answer ({answered.status}), which the sidecar cannot pass on."
-        self._complete(flow.id, Outcome.UPSTREAM_ERROR, answered, why)
-        give(flow, denial.bad_gateway(why, exchange.decision.exchange_id))
 
     @observes
     async def error(self, flow: http.HTTPFlow) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from crawl_audit.errors import ConfigurationError, CrawlAuditError
+from crawl_audit.errors import ConfigurationError
 from proxy_addon import settings
+from proxy_addon.admin_client import ask
 
 _ANSWER_S = 600
 
@@ -86,16 +85,6 @@ def _anchor_stopped(log: Path, chosen: settings.Settings) -> list[dict[str, Any]
 
 
 def _ask(address: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(f"http://{address}/anchor", method="POST", data=b"")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=_ANSWER_S) as answer:
-            document = json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        detail = json.loads(error.read() or b"{}").get("error", error.reason)
-        raise CrawlAuditError(f"The sidecar at {address} could not anchor: {detail}") from error
-    except OSError as error:
-        raise CrawlAuditError(
-            f"No sidecar answers at {address} ({error}); name its admin address with --admin."
-        ) from error
-    return [{key: value for key, value in document.items() if key != "others"}, *document["others"]]
+    answered = ask(address, "/anchor", verb="anchor", within_s=_ANSWER_S)
+    others = answered.pop("others", [])
+    return [answered, *others]

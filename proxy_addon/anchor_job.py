@@ -82,6 +82,6 @@ class AnchorJob:
         while True:
             try:
                 await self.anchor(writer)
-            except (CrawlAuditError, OSError) as error:
+            except (CrawlAuditError, OSError, ValueError) as error:  # the last: a note on disk that is no text
                 logger.warning("The log could not be anchored: %s", error)
             await asyncio.sleep(self._settings.interval_s)

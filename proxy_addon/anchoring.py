@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from crawl_audit.errors import LogFormatError
+from crawl_audit.errors import CrawlAuditError, LogFormatError
 from proxy_addon import pushing, timestamping, witnessing
 from proxy_addon.anchor_settings import AnchorSettings
 from proxy_addon.log_directory import LogDirectory
-from proxy_addon.posting import AnchorError
 from proxy_addon.pushing import Keeper
 from proxy_addon.receipts import Ask, Receipt, Receipts, Shown
 from proxy_addon.seal_leaves import SealLeaves
@@ -189,5 +188,5 @@ class Anchoring:
 def _ask(asked: Asked, shown: Shown, found: dict[str, Receipt | str]) -> None:
     try:
         found[asked.name] = asked.ask(shown)
-    except (AnchorError, OSError) as error:
+    except (CrawlAuditError, OSError, ValueError) as error:
         found[asked.name] = str(error)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from crawl_audit.errors import CrawlAuditError, LogUnavailable
 from crawl_audit.seal import Checkpoint, checkpoint_text
-from proxy_addon.log_directory import LogDirectory, fsync_path
+from proxy_addon.log_directory import LogDirectory, write_whole
 from proxy_addon.signing import NoteSigner
 
 logger = logging.getLogger("crawl_audit.log")
@@ -35,11 +35,7 @@ def store(directory: LogDirectory, log: str, head: Checkpoint, signer: NoteSigne
 
 def keep(directory: LogDirectory, target: Path, octets: bytes) -> None:
     """Write a file in the log directory, whole or not at all; durable on return.  Raises OSError."""
-    made = directory.tmp / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
-    made.write_bytes(octets)
-    fsync_path(made)
-    made.rename(target)
-    fsync_path(target.parent)
+    write_whole(target, octets, directory.tmp / f"{target.name}.{os.getpid()}.{threading.get_ident()}")
 
 
 class CheckpointWriter:
@@ -85,6 +81,18 @@ class CheckpointWriter:
         self._thread.join()
 
     def _run(self) -> None:
+        whole = False
+        try:
+            self._sign_all()
+            whole = True
+        finally:
+            if not whole:
+                self.fault = "The checkpoints' thread ended with a programming error; no head is signed any more."
+            with self._condition:
+                self._ended = True
+                self._answer()
+
+    def _sign_all(self) -> None:
         closing = False
         while not closing:
             head, closing = self._next()
@@ -98,9 +106,6 @@ class CheckpointWriter:
                 self._head = self._head or head
                 if not self._closing:
                     self._condition.wait(_RETRY_S)  # or until a newer head comes, or somebody asks
-        with self._condition:
-            self._ended = True
-            self._answer()
 
     def _next(self) -> tuple[Checkpoint | None, bool]:
         """The head to sign, where there is one, and whether it is the last."""

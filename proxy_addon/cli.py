@@ -6,8 +6,6 @@ import datetime
 import json
 import re
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +15,9 @@ from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError
 from proxy_addon import anchor_cli, ca, policy_settings, settings
 from proxy_addon.__main__ import EXIT_CONFIGURATION
+from proxy_addon.admin_client import ask
+
+_SEAL_S = 120
 
 app = typer.Typer(
     name="crawl-audit-proxy",
@@ -124,18 +125,7 @@ def seal(
 ) -> None:
     """Seal what a running sidecar has recorded and publish it for readers; returns when it can be read."""
     address = settings.load(config, _given(admin=admin)).admin
-    request = urllib.request.Request(f"http://{address}/seal", method="POST", data=b"")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=120) as answer:
-            typer.echo(answer.read().decode("utf-8").strip())
-    except urllib.error.HTTPError as error:
-        detail = json.loads(error.read() or b"{}").get("error", error.reason)
-        raise CrawlAuditError(f"The sidecar at {address} could not seal: {detail}") from error
-    except OSError as error:
-        raise CrawlAuditError(
-            f"No sidecar answers at {address} ({error}); name its admin address with --admin."
-        ) from error
+    typer.echo(json.dumps(ask(address, "/seal", verb="seal", within_s=_SEAL_S)))
 
 
 @app.command(epilog="Example: crawl-audit-proxy demo --log demo-log")

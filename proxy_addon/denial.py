@@ -109,23 +109,6 @@ def bad_request(status: int, detail: str, exchange_id: str) -> Answer:
     )
 
 
-def bad_gateway(detail: str, exchange_id: str) -> Answer:
-    """502 for an answer of the site that cannot be passed on; the connection closes, so that nothing late follows."""
-    return _answer(
-        502,
-        "http_protocol_error",
-        {
-            "type": "urn:crawl-audit:problem:bad-gateway",
-            "reason": "bad_gateway",
-            "title": "The site's answer cannot be passed on",
-            "detail": detail,
-            "advice": "Nothing can be done here: the site breaks HTTP; leave the URL out.",
-            "exchange_id": exchange_id,
-        },
-        (("Connection", "close"),),
-    )
-
-
 def unrecorded(reason: str, detail: str, exchange_id: str | None) -> Answer:
     """503 for a request that cannot be recorded and therefore does not leave."""
     return _answer(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crawl_audit.records import Instant
 from proxy_addon.log_directory import fsync_path
 
 logger = logging.getLogger("crawl_audit.emergency")
@@ -28,6 +29,8 @@ PATTERN = "emergency/*" + SUFFIX
 # How long after a failed write the next is tried where nothing new comes.
 _RETRY_S = 1.0
 _ZEROED_BYTES = 2**20
+# Longer than any entry; the unused room is one line without an end.
+_LINE_BYTES_MAX = 2**20
 # How long a stop waits for the thread: on a disk that hangs it may never end.
 _STOP_S = 2.0
 
@@ -192,8 +195,8 @@ class Left:
     """What an emergency file of a dead process says."""
 
     log: str
-    decisions: tuple[dict[str, Any], ...]
-    """Entries of the decisions whose requests left."""
+    decisions: tuple[tuple[str, Instant], ...]
+    """(exchange_id, recorded_at) of the decisions whose requests left."""
     not_kept: int
     """Requests of which nothing is kept, at least."""
     sha256: str
@@ -201,26 +204,41 @@ class Left:
 
 
 def read(path: Path) -> Left | None:
-    """What a file holds; None where no request left while it was in use.  A last line cut short is left out."""
-    used = path.read_bytes().partition(b"\x00")[0]
-    log, decisions, not_kept = "", [], 0
-    for line in _objects(used):
-        log = line.get("log", log)
-        not_kept = max(not_kept, line.get("not_kept", 0))
+    """What a file holds; None where no request left while it was in use.  What cannot be read of it is left out."""
+    log, not_kept, digest = "", 0, hashlib.sha256()
+    decisions: list[tuple[str, Instant]] = []
+    for octets in _used_lines(path):
+        digest.update(octets)
+        line = _object(octets)
         entry = line.get("entry")
+        if isinstance(line.get("log"), str):
+            log = line["log"]
+        if isinstance(line.get("not_kept"), int):
+            not_kept = max(not_kept, line["not_kept"])
         if isinstance(entry, dict) and entry.get("k") == "decision":
-            decisions.append(entry)
+            name, at = entry.get("exchange_id"), entry.get("recorded_at")
+            if isinstance(name, str) and isinstance(at, int):
+                decisions.append((name, Instant(at)))
     if not decisions and not not_kept:
         return None
-    return Left(log=log, decisions=tuple(decisions), not_kept=not_kept, sha256=hashlib.sha256(used).hexdigest())
+    return Left(log=log, decisions=tuple(decisions), not_kept=not_kept, sha256=digest.hexdigest())
 
 
-def _objects(octets: bytes) -> Iterator[dict[str, Any]]:
-    for line in octets.splitlines():
-        try:
-            found = json.loads(line)
-        except ValueError:
-            logger.warning("A line of an emergency file cannot be read.")
-            continue
-        if isinstance(found, dict):
-            yield found
+def _used_lines(path: Path) -> Iterator[bytes]:
+    """The lines before the unused room, one at a time: the room may be larger than memory."""
+    with path.open("rb") as file:
+        while octets := file.readline(_LINE_BYTES_MAX):
+            used, unused, _ = octets.partition(b"\x00")
+            if used:
+                yield used
+            if unused:
+                return
+
+
+def _object(octets: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(octets)
+    except ValueError:
+        logger.warning("A line of an emergency file cannot be read.")
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -8,6 +8,7 @@ from crawl_audit.enrolment import enrolment_text, parse_enrolment
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogFormatError
 from crawl_audit.seal import Signer, Verifier
 from crawl_audit.segment_sql import exact_glob
+from crawl_audit.text import first_line
 from proxy_addon.checkpoints import keep
 from proxy_addon.log_directory import LogDirectory
 
@@ -17,10 +18,16 @@ def enrol(directory: LogDirectory, fleet: Signer) -> dict[str, list[str]]:
 
     Works beside a running sidecar.  Raises CrawlAuditError where a log is enrolled with another key.
     """
-    if not directory.segments.is_dir() or not directory.checkpoints.is_dir():
-        raise ConfigurationError(f"{directory.path} is not a log directory: name the one with segments/ inside.")
+    try:
+        logs = directory.logs()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigurationError(
+            f"{directory.path} is not a log directory: name the one with segments/ inside."
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"The log directory {directory.path} cannot be read: {error.strerror}.") from error
     made: dict[str, list[str]] = {"enrolled": [], "already": [], "unpublished": []}
-    for log in directory.logs():
+    for log in logs:
         key = recorded_key(directory, log)
         if key is None:
             made["unpublished"].append(log)
@@ -57,7 +64,7 @@ def recorded_key(directory: LogDirectory, log: str) -> Verifier | None:
                 [exact_glob(str(files[0])), log],
             ).fetchall()
     except duckdb.Error as error:
-        raise CrawlAuditError(f"The run record of {log} cannot be read: {str(error).splitlines()[0]}") from error
+        raise CrawlAuditError(f"The run record of {log} cannot be read: {first_line(error)}") from error
     try:
         return Verifier.parse(rows[0][0]) if rows else None
     except LogFormatError as error:

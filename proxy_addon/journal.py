@@ -17,6 +17,7 @@ import duckdb
 from crawl_audit import schema
 from crawl_audit.errors import RecordError
 from crawl_audit.records import Instant, Record
+from crawl_audit.text import first_line
 from proxy_addon.chain import Chain
 from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError
 from proxy_addon.log_directory import LogDirectory
@@ -116,14 +117,14 @@ class Journal:
         try:
             live = LiveFile.open(self._path, self._spill)
         except (duckdb.Error, OSError) as error:
-            self.fault = f"the live file cannot be reopened: {_line(error)}"
+            self.fault = f"the live file cannot be reopened: {first_line(error)}"
             return result
         try:
             live.flush()
             extent = live.extent()
         except (duckdb.Error, OSError) as error:
             live.close()
-            self.fault = f"the live file cannot be flushed: {_line(error)}"
+            self.fault = f"the live file cannot be flushed: {first_line(error)}"
             return result
         there = self._live_first if extent.last is None else extent.last + 1
         count = sum(len(placed.entries) for placed in doubt)
@@ -221,7 +222,3 @@ class Journal:
             result.durable.append((part.item, part.first, len(part.entries)))
             self.next_seq += len(part.entries)
             self._unsettled.extend(entry for _, entry in part.entries)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

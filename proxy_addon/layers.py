@@ -189,7 +189,18 @@ class _GuardedHttp1Client(http.Http1Client):
                 self.buf = ReceiveBuffer()
                 self.state = self.done
                 return
-        yield from super().read_headers(event)
+        for command in _as_iterator(super().read_headers(event)):
+            if _is_interim(command):
+                # Written as nobody does, and yet read by mitmproxy: the final one would answer the next request.
+                yield commands.CloseConnection(self.conn)
+                why = "HTTP/1 protocol error: an interim answer in a strange spelling"
+                yield _base.ReceiveHttp(
+                    http.ResponseProtocolError(event_stream(self), why, http.ErrorCode.GENERIC_SERVER_ERROR)
+                )
+                self.buf = ReceiveBuffer()
+                self.state = self.done
+                return
+            yield command
         if self.request is not None and self.response is None and self.buf:
             self.half_head(self.context.client)
 
@@ -200,6 +211,15 @@ class _GuardedHttp1Client(http.Http1Client):
             if self.interim > INTERIM_ANSWERS_MAX:
                 return f"comes after more than {INTERIM_ANSWERS_MAX} interim answers"
         return None
+
+
+def _is_interim(command: commands.Command) -> bool:
+    given = command.event if isinstance(command, _base.ReceiveHttp) else None
+    return isinstance(given, http.ResponseHeaders) and given.response.status_code < 200 and not _switches(given)
+
+
+def _switches(given: http.ResponseHeaders) -> bool:
+    return given.response.status_code == http_status.HTTPStatus.SWITCHING_PROTOCOLS
 
 
 def event_stream(connection: http.Http1Client) -> int:

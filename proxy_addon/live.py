@@ -17,6 +17,7 @@ from typing import Self
 import duckdb
 
 from crawl_audit.segment_sql import sql_quote
+from crawl_audit.text import first_line
 from proxy_addon.log_directory import fsync_path
 
 # Rows not yet in the file stay in memory.  Long ones cannot be spilled: at DuckDB's memory limit commits fail, and so
@@ -110,11 +111,11 @@ class LiveFile:
                 fsync_path(self.path.parent)  # DuckDB makes the WAL, and does not fsync its directory
                 self._name_durable = True
         except (duckdb.DataError, duckdb.InvalidInputException, duckdb.NotSupportedError, UnicodeError) as error:
-            raise RefusedError(_line(error)) from error
+            raise RefusedError(first_line(error)) from error
         except (duckdb.TransactionException, duckdb.OutOfMemoryException) as error:
-            raise RolledBackError(_line(error)) from error
+            raise RolledBackError(first_line(error)) from error
         except (duckdb.Error, OSError, RuntimeError) as error:
-            raise InDoubtError(_line(error)) from error
+            raise InDoubtError(first_line(error)) from error
 
     def extent(self) -> Extent:
         """What the file holds now."""
@@ -215,7 +216,3 @@ def _connect(spill: Path, wal_bytes_max: int) -> duckdb.DuckDBPyConnection:
     for setting in _SETTINGS:
         connection.execute(setting)
     return connection
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -23,13 +24,18 @@ from crawl_audit import schema
 from crawl_audit.errors import ConfigurationError, LogFormatError
 from crawl_audit.records import Instant
 from crawl_audit.segment_sql import empty_select, sql_quote
+from crawl_audit.text import first_line
 from crawl_audit.views import create_views
 from proxy_addon.segments_lock import changing_segments
+
+logger = logging.getLogger("crawl_audit.log")
 
 # What auditors open must open with DuckDB 1.4 and newer.
 AUDIT_STORAGE_VERSION = "v1.4.0"
 # How long what a dying helper process still writes to tmp/ is cleared again.
 _CLEARING_S_MAX = 5.0
+# A process killed while it starts a helper leaves its lock, for a moment, with what it forked and did not yet exec.
+_LOCK_PATIENCE_S = 10.0
 _LIVE_NAME = re.compile(r"(?P<log>.+)\.(?P<number>[0-9]{6})\.duckdb")
 _SEGMENT_NAME = re.compile(r"([0-9]{12})-([0-9]{12})")
 _CUSTODIAN = re.compile(r"custodian-\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -46,6 +52,18 @@ def fsync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_whole(target: Path, octets: bytes, beside: Path) -> None:
+    """Write a file, whole or not at all and durable on return, by way of ``beside`` on the same file system."""
+    try:
+        beside.write_bytes(octets)
+        fsync_path(beside)
+        beside.rename(target)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    fsync_path(target.parent)
 
 
 def new_log_name(node: str, now: Instant) -> str:
@@ -170,15 +188,20 @@ class LogDirectory:
     def _lock(self) -> int:
         path = self.live / "lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(descriptor)
-            raise ConfigurationError(
-                f"The log directory {self.path} is being written by process {holder}: stop that process, or give this"
-                " one a directory of its own with --log."
-            ) from error
+        deadline = time.monotonic() + _LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                if _is_alive(holder) or time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise ConfigurationError(
+                        f"The log directory {self.path} is being written by process {holder}: stop that process, or"
+                        " give this one a directory of its own with --log."
+                    ) from error
+            time.sleep(0.02)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return descriptor
@@ -196,14 +219,32 @@ class LogDirectory:
                 f"ATTACH {sql_quote(str(made))} AS audit (STORAGE_VERSION {sql_quote(AUDIT_STORAGE_VERSION)})"
             )
             connection.execute("USE audit")
-            for statement in statements:
-                connection.execute(statement)
+            try:
+                for statement in statements:
+                    connection.execute(statement)
+            except duckdb.InvalidInputException as error:  # a damaged segment, which is no reason not to write others
+                if not self.audit_database.exists():
+                    raise
+                logger.error("The views in %s stay as they are: %s", self.audit_database, first_line(error))
+                shutil.rmtree(work)
+                return
             connection.execute("USE memory")
             connection.execute("DETACH audit")
         fsync_path(made)
         made.rename(self.audit_database)  # whoever has the old one open keeps it
         work.rmdir()
         fsync_path(self.path)
+
+
+def _is_alive(holder: str) -> bool:
+    """Whether there is a process of this number; what cannot be told counts as alive."""
+    try:
+        os.kill(int(holder), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        pass
+    return True
 
 
 @contextmanager
@@ -221,4 +262,4 @@ def _sentences(doing: str) -> Iterator[None]:
     except OSError as error:
         raise ConfigurationError(f"{doing}: {advice.get(error.errno or 0, error.strerror)}.") from error
     except duckdb.Error as error:
-        raise ConfigurationError(f"{doing}: {str(error).splitlines()[0].rstrip('.')}.") from error
+        raise ConfigurationError(f"{doing}: {first_line(error).rstrip('.')}.") from error

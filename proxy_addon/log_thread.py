@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from dataclasses import replace
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.records import Instant
 from proxy_addon.checkpoints import CheckpointWriter
+from proxy_addon.free_space import FreeSpace
 from proxy_addon.journal import Item, Journal, Result, encode
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
@@ -27,7 +27,7 @@ from proxy_addon.queued import Queued, Report
 from proxy_addon.rotation import Rotation
 from proxy_addon.segments import Segment
 from proxy_addon.signing import NoteSigner
-from proxy_addon.suspension import DISK_RESERVE, UNAVAILABLE, Refusals, Suspension
+from proxy_addon.suspension import CLOSED, DISK_RESERVE, UNAVAILABLE, Refusals, Suspension
 
 logger = logging.getLogger("crawl_audit.log")
 
@@ -39,8 +39,6 @@ _RETRY_S = 0.5
 _SPACE_CHECK_S = 1.0
 _PUBLISH_RETRY_S = 10.0
 _DRAIN_S = 10.0
-# Free space must be this much above the reserve before writing resumes, else it flaps.
-_RESUME_FACTOR = 1.1
 
 
 class LogThread:
@@ -70,9 +68,8 @@ class LogThread:
         self.last_commit_monotonic: float | None = None
         self.heartbeat_monotonic = time.monotonic()
         self.refusals = Refusals()
-        self.free_bytes: int | None = None  # as last seen
-        self.last_segment: Future[Segment] | None = None
-        self._directory = directory
+        self.space = FreeSpace(directory.path, limits.reserve_bytes)
+        self.last_segment: Future[Segment] | None = None  # what the last seal is in
         self._settings_sha256 = settings_sha256
         self._limits = limits
         self._clock = clock
@@ -120,7 +117,10 @@ class LogThread:
         """Seal and publish everything queued until now; the future fails with LogUnavailable where that cannot be."""
         future: Future[Segment] = Future()
         with self._condition:
-            self._rotations.append((self._put, future))
+            if self.ended is None:
+                self._rotations.append((self._put, future))
+            else:
+                future.set_exception(self._closed())
         self._notify()
         return future
 
@@ -154,10 +154,14 @@ class LogThread:
             self._finish()
             ended = "the log is closed"
         finally:
-            self.ended = ended
-            closed = LogUnavailable(f"Nothing more can be recorded: {ended}.", reason="audit_log_closed")
+            with self._condition:
+                self.ended = ended
+            closed = self._closed()
             self._report([Report(item, error=closed) for item in self._batch])
             self._refuse_queued(closed)
+
+    def _closed(self) -> LogUnavailable:
+        return LogUnavailable(f"Nothing more can be recorded: {self.ended}.", reason=CLOSED)
 
     def _finished(self) -> bool:
         if self._stopping_at is None:
@@ -227,7 +231,7 @@ class LogThread:
                 assert isinstance(item, Queued), "only queued items are kept"
                 self._again.append(item)
             else:
-                self.dropped += not (isinstance(item, Queued) and item.leaves)
+                self.dropped += isinstance(item, Queued) and not item.leaves  # and not for a seal
                 reports.append(Report(item, error=self._unavailable()))
         if reports:
             self._report(reports)
@@ -274,23 +278,10 @@ class LogThread:
             self.publisher.retry()
 
     def _check_space(self) -> None:
-        reserve = self._limits.reserve_bytes
-        free = self._free_bytes()
-        if free < reserve and self.suspension is None:
-            self._suspend(
-                DISK_RESERVE,
-                f"Only {free // 2**20} MiB are free in {self._directory.path}, less than the reserve of"
-                f" {reserve // 2**20} MiB: free some space, recording resumes by itself.",
-            )
+        lack = self.space.lack()
+        if lack is not None and self.suspension is None:
+            self._suspend(DISK_RESERVE, lack)
             self._record_suspension(over=False)
-
-    def _free_bytes(self) -> int:
-        try:
-            status = os.statvfs(self._directory.path)
-        except OSError:
-            return 0
-        self.free_bytes = status.f_bavail * status.f_frsize
-        return self.free_bytes
 
     def _try_to_resume(self) -> None:
         assert self.suspension is not None, "nothing to resume from"
@@ -299,7 +290,7 @@ class LogThread:
         if self.journal.live is None:
             self._tell(self.journal.reopen())
             self.journal.settle()
-        if self.journal.live is None or self._free_bytes() < self._limits.reserve_bytes * _RESUME_FACTOR:
+        if self.journal.live is None or not self.space.resumes():
             return
         self._record_suspension(over=True)
 
@@ -357,8 +348,7 @@ class LogThread:
         if (self._rotations or not self.journal.sealed) and not self._seal("demand" if self._rotations else "rotation"):
             self._answer_rotations(self._unavailable())
             return
-        self.last_segment = self._rotation.go_over(live)
-        self._answer_rotations(self.last_segment)
+        self._answer_rotations(self._rotation.go_over(live))
 
     def _answer_rotations(self, answer: LogUnavailable | Future[Segment]) -> None:
         with self._condition:

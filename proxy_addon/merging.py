@@ -24,6 +24,7 @@ import duckdb
 from crawl_audit import schema
 from crawl_audit.errors import CrawlAuditError, LogFormatError
 from crawl_audit.segment_sql import sql_quote
+from crawl_audit.text import first_line
 from proxy_addon.log_directory import LogDirectory, fsync_path
 from proxy_addon.segments import connect, copy_bodies, end_with_parent, make_durable, run_when_idle
 from proxy_addon.segments_lock import changing_segments
@@ -236,8 +237,7 @@ def _merge_all(directory: LogDirectory, logs: Sequence[str], least: int) -> Iter
         try:
             yield asdict(merge(directory, log, least=least))
         except (CrawlAuditError, duckdb.Error, OSError) as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            yield {"log": log, "error": line}
+            yield {"log": log, "error": first_line(error)}
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crawl_audit.errors import LogUnavailable
+import duckdb
+
+from crawl_audit.errors import CrawlAuditError, LogUnavailable
 from crawl_audit.records import Incident
+from crawl_audit.text import first_line
 from proxy_addon import recovery
 from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory
@@ -37,6 +40,10 @@ _CONVERSION_S_MAX = 1800.0
 _RESTED_S = 86_400.0
 
 
+Tell = Callable[[Sequence[Incident]], object]
+"""Make incidents durable in the log that is being written; raises LogUnavailable."""
+
+
 class DamagedError(LogUnavailable):
     """A closed live file does not hold what it must."""
 
@@ -46,7 +53,7 @@ class _Pending:
     path: Path
     last_seq: int | None
     live: LiveFile | None = None  # still open
-    tell: Callable[[Incident], object] | None = None  # of another process: put away where it is damaged
+    tell: Tell | None = None  # of another process: put away where it is damaged
     future: Future[Segment] = field(default_factory=Future)
 
     @property
@@ -66,7 +73,9 @@ class Publisher:
         self._merge_interval_s = merge_interval_s
         self._merge_due = time.monotonic()
         self._merging: subprocess.Popen[str] | None = None
+        self._converting: subprocess.Popen[str] | None = None
         self._closing = False
+        self._hurried = threading.Event()
         self._lock = threading.Lock()  # guards the next
         self._pending: list[_Pending] = []
         self._told: set[str] = set()
@@ -90,8 +99,8 @@ class Publisher:
         """
         return self._hand_over(_Pending(live.path, last_seq, live)).future
 
-    def adopt(self, leftovers: Sequence[Path], tell: Callable[[Incident], object]) -> None:
-        """Publish finished live files of dead logs; ``tell`` gets an incident for each that turns out damaged."""
+    def adopt(self, leftovers: Sequence[Path], tell: Tell) -> None:
+        """Publish finished live files of dead logs; ``tell`` is given what to say of each that turns out damaged."""
         for path in leftovers:
             self._hand_over(_Pending(path, None, tell=tell))
 
@@ -99,6 +108,13 @@ class Publisher:
         """Try again what could not be published."""
         if self.fault is not None:
             self._converter.submit(self._work)
+
+    def hurry(self) -> None:
+        """Publish nothing more, whatever was handed over: the next start does it."""
+        self._hurried.set()
+        converting = self._converting
+        if converting is not None:
+            converting.kill()
 
     def close(self) -> None:
         """Wait for what was handed over; a merge is broken off."""
@@ -129,7 +145,7 @@ class Publisher:
                     with self._lock:
                         self._pending.remove(item)
                     continue
-                faults[item.log] = fault
+                faults[item.log] = self.fault = fault  # before anybody is told
                 logger.warning("%s", fault)
             if not item.future.done():
                 item.future.set_exception(LogUnavailable(faults[item.log], reason="audit_segment_unpublished"))
@@ -140,21 +156,42 @@ class Publisher:
     def _publish(self, item: _Pending) -> str | None:
         """Publish one closed live file; the sentence where that failed."""
         try:
-            if item.live is not None:
-                item.live.close()
-            segment = _convert(item.path, self._directory.path, item.last_seq)
-            remove(item.path)
-        except DamagedError as error:
-            if item.tell is None:
-                return f"The live file {item.path.name} could not be published: {error}"
-            for told in recovery.give_up(self._directory, item.path, str(error)):
-                item.tell(told)
-            segment = Segment(log=item.log, first=0, last=-1, rows=0, path="")
-        except (LogUnavailable, OSError) as error:
-            return f"The live file {item.path.name} could not be published: {error}"
+            segment = self._segment(item)
+        except (CrawlAuditError, duckdb.Error, OSError) as error:
+            return f"The live file {item.path.name} could not be published: {first_line(error)}"
         if not item.future.done():
             item.future.set_result(segment)
         return None
+
+    def _segment(self, item: _Pending) -> Segment:
+        if item.live is not None:
+            item.live.close()
+        try:
+            segment = self._convert(item)
+        except DamagedError as error:
+            if item.tell is None:
+                raise
+            recovery.give_up(self._directory, item.path, str(error), item.tell)
+            return Segment(log=item.log, first=0, last=-1, rows=0, path="")
+        remove(item.path)
+        return segment
+
+    def _convert(self, item: _Pending) -> Segment:
+        broken_off = LogUnavailable("it was broken off by a second signal", reason="audit_segment_unpublished")
+        if self._hurried.is_set():
+            raise broken_off
+        ends = () if item.last_seq is None else ("--last-seq", str(item.last_seq))
+        with _helper("proxy_addon.segments", str(item.path), str(self._directory.path), *ends) as process:
+            self._converting = process
+            if self._hurried.is_set():
+                process.kill()
+            assert process.stdout is not None
+            said = process.stdout.read().strip()
+            code = process.wait()
+        self._converting = None
+        if self._hurried.is_set() and code < 0:
+            raise broken_off
+        return _segment_of(said, code)
 
     def _merge_if_due(self) -> None:
         if self._merge_interval_s and time.monotonic() >= self._merge_due and not self._closing:
@@ -164,20 +201,26 @@ class Publisher:
     def _merge(self) -> None:
         """Merge what is small in every log, one helper process after the other; trouble is told of once."""
         now = time.time()
-        for log in self._directory.logs():
+        for log in self._logs():
             if self._closing:
                 return
-            newest = max((path.stat().st_mtime for _, _, path in self._directory.segments_of(log)), default=now)
-            least = ("--least", "2") if now - newest > _RESTED_S else ()
             try:
-                said = self._run_merge(log, *least)
-            except OSError as error:
+                newest = max((path.stat().st_mtime for _, _, path in self._directory.segments_of(log)), default=now)
+                said = self._run_merge(log, *(("--least", "2") if now - newest > _RESTED_S else ()))
+            except OSError as error:  # a segment that was replaced meanwhile, for example
                 said = {"error": str(error)}
             if "error" in said and said["error"] not in self._told and not self._closing:
                 self._told.add(said["error"])
                 logger.warning("The segments of %s were not merged: %s", log, said["error"])
             elif said.get("after", 0) < said.get("before", 0):
                 logger.info("%s segments of %s were merged into %s.", said["before"], log, said["after"])
+
+    def _logs(self) -> list[str]:
+        try:
+            return self._directory.logs()
+        except OSError as error:
+            logger.warning("Nothing was merged: %s", error)
+            return []
 
     def _run_merge(self, log: str, *least: str) -> dict[str, Any]:
         with _helper("proxy_addon.merging", str(self._directory.path), log, *least) as process:
@@ -190,12 +233,8 @@ class Publisher:
         return _object(said) or {"error": f"the helper process ended with {process.returncode}"}
 
 
-def _convert(live: Path, log_directory: Path, last_seq: int | None) -> Segment:
-    ends = () if last_seq is None else ("--last-seq", str(last_seq))
-    with _helper("proxy_addon.segments", str(live), str(log_directory), *ends) as process:
-        assert process.stdout is not None
-        said = process.stdout.read().strip()
-        code = process.wait()
+def _segment_of(said: str, code: int) -> Segment:
+    """What the helper process that made a segment said and ended with."""
     result = _object(said)
     if code == 0 and result is not None and "rows" in result:
         return Segment(**result)

@@ -10,7 +10,7 @@ from pathlib import Path
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.records import Instant
 from proxy_addon.anchor_settings import PushSettings
-from proxy_addon.log_directory import fsync_path
+from proxy_addon.log_directory import write_whole
 from proxy_addon.posting import AnchorError, post
 from proxy_addon.receipts import Receipt, Shown
 from proxy_addon.recorder import now_us
@@ -67,16 +67,12 @@ class Keeper:
 def put_file(directory: Path, shown: Shown) -> Path:
     """Put the note into a directory, never over another; AnchorError where that cannot be."""
     target = directory / f"{shown.log}.{shown.head.size:012d}.checkpoint"
-    made = directory / f".{target.name}.{os.getpid()}"
     try:
         if target.exists():
             if target.read_bytes() == shown.octets:
                 return target
             raise AnchorError(f"{target} holds another checkpoint and is left as it is.")
-        made.write_bytes(shown.octets)
-        fsync_path(made)
-        made.rename(target)
-        fsync_path(directory)
+        write_whole(target, shown.octets, directory / f".{target.name}.{os.getpid()}")
     except OSError as error:
         raise AnchorError(f"The checkpoint cannot be put into {directory}: {error.strerror}.") from error
     return target

@@ -28,18 +28,21 @@ def is_damage(error: Exception) -> bool:
     return not any(words in str(error).lower() for words in _PASSING)
 
 
-def quarantine(directory: LogDirectory, path: Path, why: str) -> Incident:
-    """Move a live file and its WAL to quarantine/, together and unchanged; the incident that says so."""
+def condemned(directory: LogDirectory, path: Path, why: str) -> tuple[Path, Incident]:
+    """Where a live file is to go, and what the new log has to say of it before it goes there (:func:`put_away`)."""
     place = free_place(directory, path)
+    logger.error("The live file %s is moved to %s: %s", path.name, place, why)
+    told = f"The live file {path.name} was moved to quarantine/{place.name}: {why.rstrip('.')}."
+    return place, incident("quarantined_file", told)
+
+
+def put_away(path: Path, place: Path) -> None:
+    """Move a file, and its WAL where it has one, together and unchanged.  Raises OSError."""
     for source, target in ((path, place), (wal_of(path), wal_of(place))):
         if source.exists():
             os.rename(source, target)
-    fsync_path(directory.quarantine)
-    fsync_path(directory.live)
-    logger.error("The live file %s was moved to %s: %s", path.name, place, why)
-    return incident(
-        "quarantined_file", f"The live file {path.name} was moved to quarantine/{place.name}: {why.rstrip('.')}."
-    )
+    fsync_path(place.parent)
+    fsync_path(path.parent)
 
 
 def free_place(directory: LogDirectory, path: Path) -> Path:

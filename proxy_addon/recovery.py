@@ -8,7 +8,6 @@ of a published segment, and what cannot be opened is kept in quarantine/.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,22 +20,18 @@ import duckdb
 
 from crawl_audit import schema
 from crawl_audit.errors import ConfigurationError, LogFormatError, RecordError
-from crawl_audit.records import Completion, Gap, Incident, Instant, Outcome, Record
-from crawl_audit.text import storable
+from crawl_audit.records import Gap, Incident, Instant
+from crawl_audit.text import first_line, storable
 from proxy_addon import emergency, torn_tail
 from proxy_addon.chain import Chain
-from proxy_addon.exchanges import unanswered
-from proxy_addon.journal import encode
-from proxy_addon.live import InDoubtError, LiveFile, RefusedError, RolledBackError, remove
+from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory, fsync_path, started_key
-from proxy_addon.published_log import grown, open_in_segments, published_seals, recorded_in_segments
-from proxy_addon.quarantine import free_place, incident, is_damage, quarantine
-from proxy_addon.segments import publish
+from proxy_addon.log_end import End, Known, append_end
+from proxy_addon.published_log import grown, published_seals, recorded_in_segments
+from proxy_addon.quarantine import condemned, free_place, incident, is_damage, put_away
 
 logger = logging.getLogger("crawl_audit.recovery")
 
-# Reasons of a last seal: after one of these nothing more belongs to the log.
-_CLOSED = ("shutdown", "recovered")
 # A helper process of the dead writer ends with it, but not in the same instant.
 _LOCK_PATIENCE_S = 10.0
 
@@ -53,22 +48,6 @@ class Recovered:
     leftovers: list[Path] = field(default_factory=list)  # finished live files that are not published yet, in order
 
 
-def recover(directory: LogDirectory) -> Recovered:
-    """Finish every log that has a live file and publish it, all at once; as :func:`finish` otherwise."""
-    found = finish(directory)
-    for path in found.leftovers:
-        try:
-            _patiently(partial(publish, path, directory))
-        except (LogFormatError, RecordError, duckdb.Error, OSError) as error:
-            if not is_damage(error):
-                raise _unfinished(directory, error) from error
-            found.incidents.extend(give_up(directory, path, _line(error)))
-        else:
-            remove(path)
-    found.leftovers.clear()
-    return found
-
-
 def finish(directory: LogDirectory) -> Recovered:
     """Finish every log that has a live file; raises ConfigurationError where the disk or another process forbids it."""
     found = Recovered()
@@ -81,23 +60,26 @@ def finish(directory: LogDirectory) -> Recovered:
         logs = _in_order(directory, found)
         previous = logs[-1] if logs else None
         if previous is not None and previous not in [_log_of(path) for path in found.leftovers]:
-            _check_head(directory, previous, published_seals(directory, previous), found)
-    except (OSError, duckdb.Error) as error:
+            _check_previous(directory, previous, found)
+    except (OSError, duckdb.Error, LogFormatError) as error:
         raise _unfinished(directory, error) from error
     return replace(found, previous_log=previous)
 
 
-def give_up(directory: LogDirectory, path: Path, why: str) -> list[Incident]:
-    """Put away a finished live file that turned out not to hold what it must; what the new log is to say of it."""
-    log, told = _log_of(path), [quarantine(directory, path, why)]
-    grown(directory, log, published_seals(directory, log), told)
-    return told
+def give_up(directory: LogDirectory, path: Path, why: str, tell: Callable[[Sequence[Incident]], object]) -> None:
+    """Put away a finished live file that turned out not to hold what it must, once the new log has been told of it."""
+    log = _log_of(path)
+    place, told = condemned(directory, path, why)
+    incidents = [told]
+    grown(directory, log, published_seals(directory, log), incidents)
+    tell(incidents)
+    put_away(path, place)
 
 
 def _unfinished(directory: LogDirectory, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"The log directory {directory.path} holds records of an earlier run that cannot be finished now:"
-        f" {_line(error)}; mend that and start again, nothing is lost."
+        f" {first_line(error)}; mend that and start again, nothing is lost."
     )
 
 
@@ -122,12 +104,18 @@ def _remove_half_made(directory: LogDirectory, found: Recovered) -> None:
         if path.name.endswith((".duckdb.new", ".duckdb.new.wal")):
             path.unlink()  # never held a record: live files are renamed before the first one
         elif path.name.endswith(".duckdb.wal") and not path.with_suffix("").exists():
-            found.incidents.append(quarantine(directory, path.with_suffix(""), "its database file is missing"))
+            _condemn(directory, path.with_suffix(""), "its database file is missing", found)
     fsync_path(directory.live)
 
 
+def _condemn(directory: LogDirectory, path: Path, why: str, found: Recovered) -> None:
+    place, told = condemned(directory, path, why)
+    found.told.append((path, place))
+    found.incidents.append(told)
+
+
 def _recover_log(directory: LogDirectory, log: str, paths: list[Path], found: Recovered) -> None:
-    known = _Known(directory, log)
+    known = Known(directory, log)
     paths = _without_unused(directory, paths, known, found)
     rows = 0
     for path in paths:
@@ -136,7 +124,7 @@ def _recover_log(directory: LogDirectory, log: str, paths: list[Path], found: Re
         except (LogFormatError, RecordError, duckdb.Error) as error:
             if not is_damage(error):
                 raise
-            found.incidents.append(quarantine(directory, path, _line(error)))
+            _condemn(directory, path, first_line(error), found)
             continue
         if count:
             rows += count
@@ -153,6 +141,18 @@ def _recover_log(directory: LogDirectory, log: str, paths: list[Path], found: Re
     )
 
 
+def _check_previous(directory: LogDirectory, log: str, found: Recovered) -> None:
+    """Compare the last log with its checkpoint; damage to what is published for good does not forbid a start."""
+    try:
+        _check_head(directory, log, published_seals(directory, log), found)
+    except (LogFormatError, duckdb.Error) as error:
+        if not is_damage(error):
+            raise
+        why = f"The seals of {log} cannot be read from its segments: {first_line(error)}"
+        logger.error("%s", why)
+        found.incidents.append(incident("checkpoint_mismatch", why))
+
+
 def _check_head(
     directory: LogDirectory, log: str, sealed: Sequence[tuple[int, dict[str, Any]]], found: Recovered
 ) -> Chain | None:
@@ -162,27 +162,7 @@ def _check_head(
     return chain
 
 
-class _Known:
-    """What is known of a dead log: its seals and exchanges, from its segments and then from its live files."""
-
-    def __init__(self, directory: LogDirectory, log: str) -> None:
-        self.log = log
-        self.published = max((last for _, last, _ in directory.segments_of(log)), default=-1)
-        self.seals = dict(published_seals(directory, log))
-        self.forwarded: dict[int, int] = {}
-        self.ended: set[int] = set()
-
-    def take(self, live: LiveFile) -> None:
-        """Take note of what another live file holds."""
-        for body in live.entries(kind="seal"):
-            entry = schema.parse_entry(body)
-            self.seals[entry["first_seq"] + entry["rows"]] = entry
-        forwarded, ended = live.exchanges()
-        self.forwarded |= forwarded
-        self.ended |= ended
-
-
-def _without_unused(directory: LogDirectory, paths: list[Path], known: _Known, found: Recovered) -> list[Path]:
+def _without_unused(directory: LogDirectory, paths: list[Path], known: Known, found: Recovered) -> list[Path]:
     """Drop live files at the end that were opened ahead and never written, and those that cannot be opened at all.
 
     Where all before it is published already, one of them stays: it is where the end of the log goes.
@@ -197,7 +177,7 @@ def _without_unused(directory: LogDirectory, paths: list[Path], known: _Known, f
         except duckdb.Error as error:
             if not is_damage(error):
                 raise
-            found.incidents.append(quarantine(directory, path, _line(error)))
+            _condemn(directory, path, first_line(error), found)
             kept.remove(path)
             continue
         if extent.last is not None:
@@ -222,12 +202,12 @@ def _open(directory: LogDirectory, path: Path, found: Recovered) -> LiveFile:
         at = torn_tail.torn_at(path, error)
         if at is None:
             raise
-        logger.warning("The end of the live file %s is torn and is cut off: %s", path.name, _line(error))
+        logger.warning("The end of the live file %s is torn and is cut off: %s", path.name, first_line(error))
         found.incidents.append(torn_tail.cut(directory, path, at))
     return opening()
 
 
-def _finish_file(directory: LogDirectory, path: Path, known: _Known, found: Recovered, *, last: bool) -> int:
+def _finish_file(directory: LogDirectory, path: Path, known: Known, found: Recovered, *, last: bool) -> int:
     """How many records a live file holds; the last one of a log gets what its process did not write any more."""
     live = _open(directory, path, found)
     try:
@@ -237,65 +217,16 @@ def _finish_file(directory: LogDirectory, path: Path, known: _Known, found: Reco
             raise LogFormatError(f"The live file {path.name} has a gap in its records")
         published = extent.last is not None and extent.last <= known.published
         if last and not published and (extent.rows or known.seals):
-            end = _End(
+            end = End(
                 known, max(known.seals, default=-1), known.published + 1 if extent.first is None else extent.first
             )
             for body in live.entries(after=end.chain.next_seq - 1):
                 end.add(schema.parse_entry(body))
             if not end.closed:
-                _append_end(directory, live, end, known)
+                append_end(directory, live, end, known, _now())
         return live.extent().rows
     finally:
         live.close()
-
-
-class _End:
-    """Where a dead log ends: the chain since its last seal, and what the end is to say."""
-
-    def __init__(self, known: _Known, sealed: int, first: int) -> None:
-        last_seal = known.seals.get(sealed)
-        self.chain = Chain(known.log, next_seq=max(first, sealed + 1), last_seal=last_seal)
-        self.last: dict[str, Any] | None = last_seal
-        self.last_at = last_seal["recorded_at"] if last_seal else 0
-        self.settings_sha256 = last_seal["settings_sha256"] if last_seal else ""
-        self.monotonic_ms = last_seal["monotonic_ms"] if last_seal else 0
-
-    @property
-    def closed(self) -> bool:
-        """Whether the last record is a seal after which nothing more belongs to the log."""
-        return self.last is not None and self.last["k"] == "seal" and self.last["reason"] in _CLOSED
-
-    def add(self, entry: dict[str, Any]) -> None:
-        """Take note of the next entry."""
-        if entry["k"] in ("seal", "run"):
-            self.settings_sha256 = entry["settings_sha256"]
-            self.monotonic_ms = entry.get("monotonic_ms", self.monotonic_ms)
-        self.last, self.last_at = entry, entry["recorded_at"]
-        self.chain.add(entry)
-
-
-def _append_end(directory: LogDirectory, live: LiveFile, end: _End, known: _Known) -> None:
-    """Completions, an incident and a seal in one transaction: a crash in here leaves the log as it was found."""
-    now, chain = _now(), end.chain
-    first = chain.next_seq
-    unfinished = {seq: at for seq, at in known.forwarded.items() if seq not in known.ended}
-    if chain.in_flight > len(unfinished):  # some were decided in segments published before
-        unfinished |= {seq: at for seq, at in open_in_segments(directory, chain.log) if seq not in known.ended}
-    ending: list[Record] = [
-        _unknown(seq, now, max(0, end.last_at - decided) // 1000) for seq, decided in sorted(unfinished.items())
-    ]
-    detail = f"The sidecar stopped without closing this log; {len(ending)} forwarded exchanges have no known outcome."
-    ending.append(incident("unclean_stop", detail))
-    encoded = [encode(record) for record in ending]
-    for _, entry in encoded:
-        chain.add(entry)
-    seal = chain.seal("recovered", now=now, monotonic_ms=end.monotonic_ms, settings_sha256=end.settings_sha256)
-    encoded.append(encode(seal))
-    known.seals[chain.next_seq] = encoded[-1][1]
-    try:
-        live.insert(first, [body for body, _ in encoded])
-    except (RefusedError, RolledBackError, InDoubtError) as error:
-        raise OSError(f"the end of the log {chain.log} could not be written: {error}") from error
 
 
 def _take_emergency(directory: LogDirectory, path: Path, found: Recovered) -> None:
@@ -304,9 +235,9 @@ def _take_emergency(directory: LogDirectory, path: Path, found: Recovered) -> No
     if left is None:
         path.unlink()
         return
-    names = [entry["exchange_id"] for entry in left.decisions]
+    names = [name for name, _ in left.decisions]
     recorded = _recorded(directory, left.log, names, found.leftovers)
-    times = [entry["recorded_at"] for entry in left.decisions if entry["exchange_id"] not in recorded]
+    times = [at for name, at in left.decisions if name not in recorded]
     place = free_place(directory, path)
     found.told.append((path, place))
     requests, at = len(times) + left.not_kept, _now()
@@ -336,15 +267,13 @@ def _take_emergency(directory: LogDirectory, path: Path, found: Recovered) -> No
     )
 
 
-def put_away(found: Recovered) -> None:
+def put_all_away(found: Recovered) -> None:
     """Move what the new log has told of to quarantine/; raises OSError.
 
     Only once it is told: a crash before that has it told at the next start, and at worst one in between twice.
     """
     for path, place in found.told:
-        os.rename(path, place)
-        fsync_path(place.parent)
-        fsync_path(path.parent)
+        put_away(path, place)
 
 
 def _recorded(directory: LogDirectory, log: str, exchange_ids: list[str], leftovers: Sequence[Path]) -> set[str]:
@@ -352,9 +281,11 @@ def _recorded(directory: LogDirectory, log: str, exchange_ids: list[str], leftov
     found: set[str] = set()
     for path in leftovers if exchange_ids else ():
         if _log_of(path) == log:
-            live = LiveFile.open(path, directory.spill(log))
-            found |= live.recorded(exchange_ids)
-            live.close()
+            live = _patiently(partial(LiveFile.open, path, directory.spill(log)))
+            try:
+                found |= live.recorded(exchange_ids)
+            finally:
+                live.close()
     return found | recorded_in_segments(directory, log, exchange_ids)
 
 
@@ -370,15 +301,5 @@ def _patiently[T](action: Callable[[], T]) -> T:
         time.sleep(0.1)
 
 
-def _unknown(decision_seq: int, now: Instant, duration_ms: int) -> Completion:
-    """The outcome of an exchange nobody saw the end of."""
-    why = "the sidecar stopped before it could record how this exchange ended"
-    return unanswered(decision_seq, now, Outcome.UNKNOWN_AFTER_CRASH, why, duration_ms=duration_ms)
-
-
 def _now() -> Instant:
     return Instant(time.time_ns() // 1000)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,6 +13,7 @@ from crawl_audit import schema
 from crawl_audit.errors import LogFormatError
 from crawl_audit.records import Seal
 from crawl_audit.segment_sql import entry_select, exact_glob
+from crawl_audit.text import first_line
 from proxy_addon.log_directory import LogDirectory
 
 _LEAF_BYTES = 32
@@ -56,7 +57,7 @@ class SealLeaves:
                         [exact_glob(file), after],
                     ).fetchall()
         except duckdb.Error as error:
-            raise LogFormatError(str(error).splitlines()[0]) from error
+            raise LogFormatError(first_line(error)) from error
         for row in rows:
             values = dict(zip(columns, row, strict=True))
             entry = schema.from_row(Seal.KIND, values)

@@ -23,6 +23,7 @@ from crawl_audit import schema
 from crawl_audit.errors import CrawlAuditError, LogFormatError
 from crawl_audit.seal import merkle_root
 from crawl_audit.segment_sql import sql_quote, typed_select
+from crawl_audit.text import first_line
 from proxy_addon.log_directory import LogDirectory, fsync_path
 from proxy_addon.quarantine import is_damage
 from proxy_addon.segments_lock import changing_segments
@@ -301,8 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         segment = publish(given.live_file, LogDirectory(given.log_directory), last_seq=given.last_seq)
     except (CrawlAuditError, duckdb.Error, OSError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        sys.stdout.write(json.dumps({"error": line, "damaged": is_damage(error)}) + "\n")
+        sys.stdout.write(json.dumps({"error": first_line(error), "damaged": is_damage(error)}) + "\n")
         return 1
     sys.stdout.write(json.dumps(asdict(segment)) + "\n")
     return 0

@@ -15,6 +15,7 @@ import json
 import logging
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
@@ -50,6 +51,8 @@ logger = logging.getLogger("crawl_audit.sidecar")
 _LOOKUP_THREADS = 64
 # Patience with mitmproxy's own hooks after connections were broken off.
 _HOOKS_S = 2.0
+# The log's thread goes round ten times a second; one that is silent for so long waits for a disk.
+_HEARTBEAT_S = 4.0
 
 
 def serve(settings: Settings, out: TextIO | None = None) -> int:
@@ -98,6 +101,7 @@ class Sidecar:
         self._anchors = AnchorJob(settings.anchors, directory, self._metrics)
         self._signals = 0
         self._stop = asyncio.Event()
+        self._writer: Writer | None = None
 
     async def run(self) -> int:
         """From recovery of what an earlier process left to the last seal; the exit code."""
@@ -107,7 +111,7 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         recovered = await asyncio.to_thread(recovery.finish, self._directory)
-        writer = await self._open_log(recovered)
+        writer = self._writer = await self._open_log(recovered)
         try:
             await self._record_start(writer, recovered)
             writer.adopt(recovered.leftovers)
@@ -115,7 +119,8 @@ class Sidecar:
         finally:
             await self._anchors.stop()
             await self._close_log(writer, "signal" if self._signals else "error")
-            await self._anchors.finish(writer.log)
+            if self._signals < 2:
+                await self._anchors.finish(writer.log)
         return 0
 
     async def _close_log(self, writer: Writer, reason: str) -> None:
@@ -129,6 +134,8 @@ class Sidecar:
     def _signalled(self) -> None:
         self._signals += 1
         self._stop.set()
+        if self._signals > 1 and self._writer is not None:
+            self._writer.hurry()
 
     async def _serve(self, writer: Writer) -> None:
         log = await self._log_for_hooks(writer)
@@ -159,7 +166,7 @@ class Sidecar:
             finish=exchanges.overdue,
         )
         probes = admin.Probes(
-            not_ready_because=lambda: _not_ready(recorder, writer),
+            not_ready_because=lambda: not_ready(recorder, writer),
             warnings=lambda: self._warnings(writer, log),
             seal=lambda: self._seal(writer),
             anchor=lambda: self._anchors.anchor(writer),
@@ -250,7 +257,7 @@ class Sidecar:
             late: list[Record] = [*recovered.gaps, *recovered.incidents]
             for record in late:
                 await writer.append(record)
-            await asyncio.to_thread(recovery.put_away, recovered)
+            await asyncio.to_thread(recovery.put_all_away, recovered)
         except (LogUnavailable, OSError) as error:
             raise ConfigurationError(f"The log in {self._settings.log} cannot be written: {error}") from error
 
@@ -324,10 +331,16 @@ class Sidecar:
         print(json.dumps(line), file=self._out, flush=True)
 
 
-def _not_ready(recorder: Recorder, writer: Writer) -> str | None:
+def not_ready(recorder: Recorder, writer: Writer) -> str | None:
+    """Why no request can be recorded now, in one sentence; None where it can."""
     if not recorder.accepting:
         return "the sidecar is starting or stopping"
-    return None if writer.available else f"the log cannot be written: {writer.fault}"
+    if not writer.available:
+        return f"the log cannot be written: {writer.fault}"
+    silent_s = time.monotonic() - writer.heartbeat_monotonic
+    if silent_s > _HEARTBEAT_S:
+        return f"the log's thread has been at one commit for {silent_s:.0f} s: the disk is slow or hangs"
+    return None
 
 
 async def _first[T](wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T:

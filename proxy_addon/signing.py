@@ -65,11 +65,15 @@ def create_key(path: Path, name: str) -> Signer:
         raise ConfigurationError(f"{path} exists and is not overwritten: name another file.") from error
     except OSError as error:
         raise ConfigurationError(f"The key file {path} cannot be made: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fsync_path(path.absolute().parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fsync_path(path.absolute().parent)
+    except OSError as error:
+        path.unlink()  # half a key is no key, and would be in the way of the next attempt
+        raise ConfigurationError(f"The key file {path} cannot be written: {error.strerror}.") from error
     return signer_of(text)
 
 

@@ -19,7 +19,8 @@ from typing import Any, Self
 import duckdb
 
 from crawl_audit.errors import ConfigurationError, LogUnavailable
-from crawl_audit.records import Action, Completion, Decision, Instant, Outcome, Record
+from crawl_audit.records import Action, Completion, Decision, Incident, Instant, Outcome, Record
+from crawl_audit.text import first_line
 from proxy_addon import checkpoints
 from proxy_addon.chain import Chain
 from proxy_addon.exchanges import unanswered
@@ -113,9 +114,7 @@ class Writer:
         try:
             live = await asyncio.to_thread(_first_files, directory, log, signer, unsigned, given)
         except (duckdb.Error, OSError, SigningError) as error:
-            raise ConfigurationError(
-                f"No log can be begun in {directory.path}: {str(error).splitlines()[0]}."
-            ) from error
+            raise ConfigurationError(f"No log can be begun in {directory.path}: {first_line(error)}.") from error
         made = cls(
             directory,
             Journal(directory, Chain(log), live, directory.spill(log)),
@@ -172,7 +171,7 @@ class Writer:
     @property
     def free_bytes(self) -> int | None:
         """Free disk space as last seen; None before the first look."""
-        return self._thread.free_bytes
+        return self._thread.space.seen
 
     @property
     def last_commit_at(self) -> Instant | None:
@@ -249,7 +248,7 @@ class Writer:
 
     def adopt(self, leftovers: Sequence[Path]) -> None:
         """Publish the live files of dead logs that recovery finished; what turns out damaged is told in this log."""
-        self._thread.publisher.adopt(leftovers, lambda record: self._post(self.submit, record))
+        self._thread.publisher.adopt(leftovers, self._tell)
 
     def refusal(self) -> LogUnavailable | None:
         """Why :meth:`append` would refuse at once; None where it would try."""
@@ -287,6 +286,18 @@ class Writer:
             logger.error("The log %s could not be sealed and published; the next start does it.", self.log)
             return None
         return last.result()
+
+    def _tell(self, incidents: Sequence[Incident]) -> None:
+        """Make incidents durable, for another thread than the event loop's.  Raises LogUnavailable."""
+        telling = asyncio.run_coroutine_threadsafe(self.append_many(incidents), self._loop)
+        try:
+            telling.result(self._limits.commit_timeout_s + _TELL_REFUSED_S)
+        except TimeoutError as error:  # a loop that stands still; those of the log have a reason
+            raise LogUnavailable("The event loop does not answer.", reason=CLOSED) from error
+
+    def hurry(self) -> None:
+        """Close without publishing, where that is under way: the next start does it."""
+        self._thread.publisher.hurry()
 
     def _tell_refused(self) -> None:
         """Submit what was refused; during a suspension that is left to the incident which ends it."""

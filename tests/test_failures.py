@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import re
@@ -27,7 +28,8 @@ from tests.proxy_addon.fakes import Parts, client, flow, production
 from tests.proxy_addon.wire import Wire, narrowed, options
 from tests.writing import now, published, writer_in
 
-DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "failures.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
 COLUMNS = ("status", "reason", "cause", "what_to_do", "retry_after", "record", "metric")
 
 
@@ -204,6 +206,29 @@ def test_a_refusal_is_what_the_table_says(reason: str) -> None:
 def test_every_reason_that_the_sidecar_can_give_is_in_the_table() -> None:
     assert set(denial._ADVICE) <= set(ROWS)
     assert set(REFUSE) == set(ROWS)
+
+
+def incident_words() -> set[str]:
+    """Every word that the sidecar's code gives an incident."""
+    found: set[str] = set()
+    for path in sorted((ROOT / "proxy_addon").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                given = [keyword.value for keyword in node.keywords if keyword.arg == "incident"]
+                given += node.args if called in ("incident", "_incident", "_record_failure") else []
+                words = [value.value for value in given if isinstance(value, ast.Constant)]
+                found.update(
+                    word for word in words if isinstance(word, str) and re.fullmatch(r"[a-z]+(_[a-z]+)+", word)
+                )
+    return found
+
+
+def test_every_incident_is_in_the_list_and_no_other() -> None:
+    section = DOCUMENT.partition("## Every incident")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)
+    assert set(listed) == incident_words()
+    assert len(listed) == len(set(listed)) > 10
 
 
 def test_a_head_that_is_too_large_says_so() -> None:

@@ -8,14 +8,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
 
 from crawl_audit import records, schema
+from crawl_audit.errors import CrawlAuditError, LogUnavailable
 from crawl_audit.records import Action, Basis, Instant, Mode, Verdict
 from crawl_audit.segment_sql import entry_select, exact_glob
+from proxy_addon.live import remove
 from proxy_addon.log_directory import LogDirectory
-from proxy_addon.recovery import Recovered, recover
+from proxy_addon.publisher import DamagedError, Publisher
+from proxy_addon.quarantine import is_damage
+from proxy_addon.recovery import Recovered, finish, give_up, put_all_away
+from proxy_addon.segments import Segment, publish
 from proxy_addon.writer import Writer
 
 SETTINGS_SHA256 = "5e" * 32
@@ -88,12 +94,43 @@ def robots_body(body: bytes) -> records.RobotsBody:
     )
 
 
+def recover(directory: LogDirectory) -> Recovered:
+    """Finish what dead processes left and publish it, all in this process, with what the new log would do of it."""
+    found = finish(directory)
+    for path in found.leftovers:
+        try:
+            publish(path, directory)
+        except (CrawlAuditError, duckdb.Error) as error:
+            if not is_damage(error):
+                raise
+            give_up(directory, path, str(error), found.incidents.extend)
+        else:
+            remove(path)
+    found.leftovers.clear()
+    put_all_away(found)
+    return found
+
+
 @contextlib.contextmanager
 def directory_of(path: Path) -> Iterator[tuple[LogDirectory, Recovered]]:
     """A log directory held and recovered."""
     directory = LogDirectory(path)
     with directory.acquire():
         yield directory, recover(directory)
+
+
+@contextlib.contextmanager
+def segments_made_here() -> Iterator[None]:
+    """Closed live files become segments in this process: starting a helper takes longer than most of what is tested."""
+
+    def convert(publisher: Publisher, item: Any) -> Segment:
+        try:
+            return publish(item.path, publisher._directory, last_seq=item.last_seq)
+        except (CrawlAuditError, duckdb.Error) as error:
+            raise (DamagedError if is_damage(error) else LogUnavailable)(str(error)) from error
+
+    with mock.patch.object(Publisher, "_convert", convert):
+        yield
 
 
 @contextlib.asynccontextmanager

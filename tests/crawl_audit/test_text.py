@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawl_audit.text import is_storable, storable
+from crawl_audit.text import first_line, is_storable, storable
 
 UNFIT = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\ud800", "\udbff", "\udc00", "\udfff"]
 
@@ -52,3 +52,11 @@ def test_a_cut_shows() -> None:
 
 def test_escapes_count_towards_the_limit() -> None:
     assert len(storable("\x00" * 100, 50)) == 50
+
+
+@pytest.mark.parametrize(
+    "error,line",
+    [(OSError("full\nLINE 1: COPY …"), "full"), (ValueError(), "ValueError"), (KeyError(""), "''")],
+)
+def test_an_error_is_told_in_one_line(error: Exception, line: str) -> None:
+    assert first_line(error) == line

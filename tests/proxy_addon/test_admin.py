@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from crawl_audit.errors import LogUnavailable
-from proxy_addon import admin
+from proxy_addon import admin, sidecar
 from proxy_addon.metrics import Metrics
 
 
@@ -57,6 +59,23 @@ def test_a_sidecar_that_cannot_record_is_alive_and_not_ready() -> None:
         503,
         {"ready": False, "reason": "the disk is full", "warnings": []},
     )
+
+
+@pytest.mark.parametrize(
+    "accepting,fault,silent_s,reason",
+    [
+        (True, None, 0.1, None),
+        (True, None, 60, "the log's thread has been at one commit for 60 s: the disk is slow or hangs"),
+        (True, "The disk is full.", 60, "the log cannot be written: The disk is full."),
+        (False, None, 0.1, "the sidecar is starting or stopping"),
+    ],
+)
+def test_a_sidecar_is_ready_while_its_log_can_be_written_and_its_disk_answers(
+    accepting: bool, fault: str | None, silent_s: float, reason: str | None
+) -> None:
+    writer: Any = SimpleNamespace(available=fault is None, fault=fault, heartbeat_monotonic=time.monotonic() - silent_s)
+    recorder: Any = SimpleNamespace(accepting=accepting)
+    assert sidecar.not_ready(recorder, writer) == reason
 
 
 def test_a_sidecar_without_trouble_is_ready() -> None:

@@ -77,6 +77,36 @@ def test_what_cannot_be_anchored_is_said(tmp_path: Path) -> None:
         ran("anchor", "--admin", "127.0.0.1:1")
 
 
+@pytest.mark.parametrize(
+    "content,mode,sentence",
+    [(None, 0o600, "cannot be read"), ("no key", 0o600, "holds no usable key"), ("no key", 0o644, "chmod 600")],
+)
+def test_a_key_file_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, content: str | None, mode: int, sentence: str
+) -> None:
+    anchored.make(tmp_path / "log")
+    file = tmp_path / "fleet.key"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        ran("enrol", tmp_path / "log", "--key", file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_what_is_no_log_directory_is_not_enrolled(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("x")
+    ran("key", tmp_path / "fleet.key", "--name", "f")
+    with pytest.raises(ConfigurationError, match="is not a log directory"):
+        ran("enrol", tmp_path / name, "--key", tmp_path / "fleet.key")
+
+
+def test_a_key_in_a_directory_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be made: No such file or directory"):
+        ran("key", tmp_path / "absent" / "fleet.key", "--name", "f")
+
+
 class Admin(BaseHTTPRequestHandler):
     status, answer = 200, b"{}"
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,22 @@ from proxy_addon.anchor_settings import AnchorSettings
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.metrics import Metrics
 from proxy_addon.writer import Writer
-from tests.writing import check, incident, published, writer_in
+from tests.writing import check, incident, published, segments_made_here, writer_in
 
 Story = Callable[[AnchorJob, Writer], Awaitable[Any]]
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    with segments_made_here():
+        yield
 
 
 def tell(path: Path, story: Story, *, interval_s: float = 3600, metrics: Metrics | None = None, **given: Any) -> Any:
     """What ``story`` gives with a job that pushes into a directory beside the log."""
     pushes = [{"name": "bucket", "directory": path / "mount"}]
-    settings = AnchorSettings.model_validate({"pushes": pushes, "interval_s": interval_s, **given})
+    validated = AnchorSettings.model_validate({"pushes": pushes, **given})
+    settings = validated.model_copy(update={"interval_s": interval_s})  # shorter than anybody may configure
 
     async def run() -> Any:
         async with writer_in(path / "log") as writer:
@@ -80,7 +87,7 @@ def test_the_schedule_anchors_again_and_again(tmp_path: Path, mount: Path) -> No
         while len(copies(mount)) < 2:
             await asyncio.sleep(0.02)
 
-    tell(tmp_path, story, interval_s=1)
+    tell(tmp_path, story, interval_s=0.05)
     assert len(anchors(tmp_path)) >= 1
 
 
@@ -96,8 +103,10 @@ def test_a_round_that_fails_is_shown_and_the_next_one_made(tmp_path: Path, monke
         (tmp_path / "mount").mkdir()
         while job.warnings:
             await asyncio.sleep(0.02)
+        async with job._lock:  # until the round is over, and its receipt on record
+            pass
 
-    tell(tmp_path, story, interval_s=1, metrics=metrics)
+    tell(tmp_path, story, interval_s=0.05, metrics=metrics)
     assert b'crawl_audit_anchor_failures_total{method="push"}' in metrics.exposition()
     assert len(anchors(tmp_path)) >= 1
 
@@ -119,7 +128,27 @@ def test_a_log_that_cannot_be_sealed_ends_the_round_and_not_the_schedule(
             while len(tried) < 2:
                 await asyncio.sleep(0.02)
 
-    tell(tmp_path, story, interval_s=1)
+    tell(tmp_path, story, interval_s=0.05)
+
+
+def test_a_round_that_meets_a_damaged_note_does_not_end_the_schedule(
+    tmp_path: Path, mount: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anchor_job, "_FIRST_S", 0.0)
+    rounds: list[int] = []
+
+    def damaged(*_: object) -> None:
+        rounds.append(1)
+        b"\xff".decode()
+
+    monkeypatch.setattr("proxy_addon.receipts.Receipts.note", damaged)
+
+    async def story(job: AnchorJob, writer: Writer) -> None:
+        job.start(writer)
+        while len(rounds) < 2:
+            await asyncio.sleep(0.02)
+
+    tell(tmp_path, story, interval_s=0.05)
 
 
 def test_commits_go_on_while_an_authority_is_slow(tmp_path: Path, mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.seal import Checkpoint, Signer, leaf_hash, origin, parse_checkpoint, parse_note, verify_note
-from proxy_addon import checkpoints
+from proxy_addon import log_directory
 from proxy_addon.checkpoints import CheckpointWriter
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.signing import SigningError
@@ -119,7 +119,7 @@ def test_a_disk_that_is_full_is_shown(
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "fsync_path", full)
+    monkeypatch.setattr(log_directory, "fsync_path", full)
     writer.put(head(1))
     with pytest.raises(LogUnavailable, match="No space left"):
         writer.settled().result(10)
@@ -162,3 +162,19 @@ def test_closing_gives_up_after_two_attempts(directory: LogDirectory, signer: Sl
     assert signer.calls <= 3
     with pytest.raises(LogUnavailable):
         writer.settled().result(0)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_programming_error_ends_the_thread_loudly_and_leaves_nobody_waiting(directory: LogDirectory) -> None:
+    class Broken(Slow):
+        def sign_note(self, text: str) -> str:
+            raise ZeroDivisionError
+
+    writer = CheckpointWriter(directory, LOG, Broken(), str)
+    writer.put(head(1))
+    with pytest.raises(LogUnavailable, match="programming error"):
+        writer.settled().result(10)
+    with pytest.raises(LogUnavailable, match="programming error"):
+        writer.settled().result(10)
+    writer.close()
+    assert writer.fault is not None

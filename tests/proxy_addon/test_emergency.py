@@ -47,7 +47,7 @@ def test_what_was_put_is_on_disk_with_its_digest_and_can_be_read(tmp_path: Path)
     until(lambda: b"not_kept" in file.path.read_bytes())
     left = read(file.path)
     assert left is not None
-    assert [entry["exchange_id"] for entry in left.decisions] == ["a", "b"]
+    assert [name for name, _ in left.decisions] == ["a", "b"]
     assert (left.log, left.not_kept) == ("log-1", 4)
     used = file.path.read_bytes().partition(b"\0")[0]
     until(lambda: file.sha256() == left.sha256 == hashlib.sha256(used).hexdigest())
@@ -72,7 +72,7 @@ def test_what_is_in_the_log_is_forgotten_and_an_empty_file_goes(tmp_path: Path) 
     assert read(file.path) is None
     put(file, line_of(2, DECISION % "b"))
     left = read(file.path)
-    assert left is not None and [entry["exchange_id"] for entry in left.decisions] == ["b"]
+    assert left is not None and [name for name, _ in left.decisions] == ["b"]
     file.clear()
     file.close(empty=True)
     assert not file.path.exists()
@@ -85,7 +85,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path, cut: int) -> No
     path.write_bytes(text.encode()[:-cut] + bytes(100))
     left = read(path)
     assert left is not None
-    assert [entry["exchange_id"] for entry in left.decisions] == (["a", "b"] if cut == 1 else ["a"])
+    assert [name for name, _ in left.decisions] == (["a", "b"] if cut == 1 else ["a"])
 
 
 @pytest.mark.parametrize("content", [b"", bytes(100), emergency.header_of("log-1").encode() + bytes(9), b"[1]\n"])
@@ -114,7 +114,7 @@ def test_a_write_that_fails_is_done_again_without_half_a_line(tmp_path: Path, mo
     assert written.wait(10)
     until(lambda: file.fault is None)
     left = read(file.path)
-    assert left is not None and [entry["exchange_id"] for entry in left.decisions] == ["a"]
+    assert left is not None and [name for name, _ in left.decisions] == ["a"]
     file.close(empty=False)
 
 
@@ -151,3 +151,20 @@ def test_a_disk_that_hangs_holds_up_neither_put_nor_close_for_ever(
     assert file.path.exists(), "what may still be written to is not removed"
     release.set()
     file._thread.join(10)
+
+
+def test_lines_that_are_not_what_they_should_be_do_not_forbid_a_start(tmp_path: Path) -> None:
+    path = tmp_path / "x.ndjson"
+    odd = ['{"log":7}', '{"not_kept":"many"}', '{"number":1,"entry":{"k":"decision"}}', '{"entry":7}', "{", "\xff"]
+    path.write_bytes("\n".join([*odd, line_of(2, DECISION % "a"), ""]).encode("latin-1") + bytes(9))
+    left = read(path)
+    assert left is not None
+    assert (left.log, [name for name, _ in left.decisions], left.not_kept) == ("", ["a"], 0)
+
+
+def test_reading_a_large_file_takes_the_memory_of_a_small_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.ndjson"
+    path.write_text(emergency.header_of("log-1") + line_of(1, DECISION % "a"))
+    os.truncate(path, 2**36)  # all of it unused room, and none of it on the disk
+    left = read(path)
+    assert left is not None and len(left.decisions) == 1

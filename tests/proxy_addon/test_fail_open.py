@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,15 @@ from proxy_addon.fail_open import FailOpenLog
 from proxy_addon.live import InDoubtError, LiveFile, RolledBackError
 from proxy_addon.writer import Writer
 from tests import logs
-from tests.writing import check, decision, incident, kinds, now, published, writer_in
+from tests.writing import check, decision, incident, kinds, now, published, segments_made_here, writer_in
 
 Entry = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    with segments_made_here():
+        yield
 
 
 class Disk:

@@ -485,6 +485,18 @@ def test_interim_answers_are_dropped_however_they_are_cut(opts: Options, reports
     assert wire.hooks.count("response") == 1
 
 
+@pytest.mark.parametrize("line", [b"HTTP/1.1  103 x", b"HTTP/2.0 103 x", b"HTTP/1.1 0103 x", b"HTTP/1.1\t100"])
+def test_an_interim_answer_in_a_strange_spelling_ends_the_exchange(
+    opts: Options, reports: Reports, line: bytes
+) -> None:
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    wire.answer(line + b"\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert wire.to_client.startswith(b"HTTP/1.1 502 ")
+    assert wire.hooks[-1] == "error"
+    assert wire.opened[-1] in wire.closed
+
+
 def test_switching_protocols_is_no_interim_answer(opts: Options, reports: Reports) -> None:
     wire = Wire(opts, let_pass)
     wire.receive(GET)

@@ -144,3 +144,18 @@ def test_a_log_of_a_custodian_is_no_log_that_a_sidecar_follows(tmp_path: Path) -
             (directory.segments / log).mkdir()
             directory.checkpoint(log).write_text("a note")
         assert directory.logs() == ["node1-20261121T090000Z-00000001"]
+
+
+def test_what_a_killed_holder_had_just_forked_holds_the_directory_only_as_long_as_it_lives(tmp_path: Path) -> None:
+    program = f"""
+import os, time
+from pathlib import Path
+from proxy_addon.log_directory import LogDirectory
+with LogDirectory(Path({str(tmp_path)!r})).acquire():
+    if os.fork() == 0:
+        time.sleep(1)
+    os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+    with LogDirectory(tmp_path).acquire():
+        assert (tmp_path / "live" / "lock").read_text() == f"{os.getpid()}\n"

@@ -17,7 +17,7 @@ from crawl_audit.seal import Signer
 from proxy_addon import log_thread
 from proxy_addon.chain import Chain
 from proxy_addon.journal import Journal, encode
-from proxy_addon.live import LiveFile, RolledBackError
+from proxy_addon.live import InDoubtError, LiveFile, RolledBackError
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
 from proxy_addon.log_thread import LogThread
@@ -183,18 +183,62 @@ def test_a_signer_that_hangs_delays_neither_commits_nor_segments(tmp_path: Path)
     bench.holding.__exit__(None, None, None)
 
 
-def test_a_reserve_that_cannot_be_read_counts_as_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert bench.thread._free_bytes() > 0
-
-    def fail(path: Path) -> None:
-        raise OSError
-
-    monkeypatch.setattr(log_thread.os, "statvfs", fail)
-    assert bench.thread._free_bytes() == 0
-
-
 def test_an_idle_thread_shows_that_it_lives(bench: Bench) -> None:
     bench.thread.start()
     first = bench.thread.heartbeat_monotonic
     until(lambda: bench.thread.heartbeat_monotonic > first + 0.05, 2)
     assert threading.main_thread().is_alive()
+
+
+def test_who_asks_for_a_rotation_after_the_end_is_answered(bench: Bench) -> None:
+    bench.thread.start()
+    bench.thread.stop()
+    bench.thread.join()
+    with pytest.raises(LogUnavailable, match="the log is closed"):
+        bench.thread.rotate().result(1)
+
+
+def test_a_last_seal_that_fails_is_not_taken_for_the_segment_before_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.thread.start()
+    bench.put(incident("a"))
+    bench.thread.rotate().result(30)
+
+    def fail(live: LiveFile, first_seq: int, bodies: Sequence[str]) -> None:
+        raise RolledBackError("No space left on device")
+
+    monkeypatch.setattr(LiveFile, "insert", fail)
+    bench.thread.stop()
+    bench.thread.join()
+    assert bench.thread.last_segment is None
+
+
+def test_a_seal_that_was_in_doubt_and_not_there_is_no_dropped_request(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = LiveFile.insert, [InDoubtError("fsync"), InDoubtError("fsync")]
+
+    def insert(live: LiveFile, first_seq: int, bodies: Sequence[str]) -> None:
+        if failures and '"k":"seal"' in bodies[0]:
+            raise failures.pop()
+        real(live, first_seq, bodies)
+
+    monkeypatch.setattr(LiveFile, "insert", insert)
+    opening, closed = LiveFile.open, [True]
+
+    def reopen(path: Path, spill: Path) -> LiveFile:
+        if closed[0]:
+            raise OSError("Input/output error")
+        return opening(path, spill)
+
+    monkeypatch.setattr(LiveFile, "open", reopen)
+    bench.thread.start()
+    item = bench.put(incident("a"))
+    until(lambda: bench.of(item))
+    with pytest.raises(LogUnavailable):
+        bench.thread.rotate().result(30)
+    until(lambda: bench.thread.suspension)
+    closed[0] = False
+    until(lambda: bench.thread.suspension is None)
+    assert bench.thread.dropped == 0

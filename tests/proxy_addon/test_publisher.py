@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from proxy_addon.journal import encode
 from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.publisher import Publisher
-from tests.writing import SETTINGS_SHA256, check, incident, kinds
+from tests.writing import SETTINGS_SHA256, check, incident, kinds, segments_made_here
 
 LOG = "node1-20261118T110640Z-00000001"
 
@@ -166,7 +166,7 @@ def test_leftovers_of_dead_logs_are_published_and_damaged_ones_put_away_and_told
     told: list[Incident] = []
     good = cut_off(directory, "a-20261118T110640Z-00000001")
     bad = cut_off(directory, "b-20261118T110640Z-00000001", harm=True)
-    publisher.adopt([bad, good], told.append)
+    publisher.adopt([bad, good], told.extend)
     own = publisher.publish(sealed(directory, Chain(LOG), 0), 1)
     assert own.result(30).rows == 2
     publisher.close()
@@ -176,6 +176,71 @@ def test_leftovers_of_dead_logs_are_published_and_damaged_ones_put_away_and_told
     assert "does not cover the records before it" in told[0].detail
     assert sorted(path.name for path in directory.quarantine.iterdir()) == [bad.name, bad.name + ".wal"]
     assert sorted(path.name for path in directory.live.iterdir()) == ["lock"]
+
+
+def test_a_damaged_leftover_stays_where_it_is_until_the_log_has_told_of_it(
+    directory: LogDirectory, publisher: Publisher
+) -> None:
+    path, told, down = cut_off(directory, "a-20261118T110640Z-00000001", harm=True), list[Incident](), [True]
+
+    def tell(incidents: Sequence[Incident]) -> None:
+        assert path.exists()
+        if down[0]:
+            raise LogUnavailable("The log is closed.")
+        told.extend(incidents)
+
+    publisher.adopt([path], tell)
+    publisher._converter.submit(int).result()
+    assert path.exists() and not list(directory.quarantine.iterdir())
+    assert "The log is closed" in str(publisher.fault)
+    down[0] = False
+    publisher.retry()
+    publisher.close()
+    assert (publisher.fault, len(told), path.exists()) == (None, 1, False)
+
+
+def test_trouble_in_putting_a_file_away_is_told_and_tried_again(
+    directory: LogDirectory, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cut_off(directory, "a-20261118T110640Z-00000001", harm=True)
+
+    def fail(*_: object) -> None:
+        raise module.duckdb.IOException("no descriptor is left\nmore")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.recovery, "published_seals", fail)
+        publisher.adopt([path], list)
+        publisher._converter.submit(int).result()
+        assert str(publisher.fault).endswith("no descriptor is left") and publisher.unpublished == 1
+    publisher.retry()
+    publisher.close()
+    assert (publisher.fault, publisher.unpublished) == (None, 0)
+
+
+def test_a_second_signal_breaks_publishing_off_and_leaves_the_file_to_the_next_start(
+    directory: LogDirectory, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless, real = [sys.executable, "-c", "import time; time.sleep(1000)"], subprocess.Popen
+    monkeypatch.setattr(module.subprocess, "Popen", lambda command, **options: real(endless, **options))
+    chain = Chain(LOG)
+    lives = [sealed(directory, chain, number) for number in range(2)]
+    futures = [publisher.publish(live, 2 * number + 1) for number, live in enumerate(lives)]
+    while publisher._converting is None:
+        time.sleep(0.01)
+    publisher.hurry()
+    publisher.close()
+    for future in futures:
+        assert "broken off by a second signal" in str(future.exception(1))
+    assert all(live.path.exists() for live in lives)
+
+
+def test_a_segment_that_vanishes_while_mergers_are_looked_for_is_no_end_of_merging(
+    directory: LogDirectory, publisher: Publisher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish(sealed(directory, Chain(LOG), 0), 1).result(30)
+    monkeypatch.setattr(LogDirectory, "segments_of", lambda *_: [(0, 1, directory.segments / "gone")])
+    publisher._merge()
+    assert "gone" in caplog.text
 
 
 def test_one_log_that_cannot_be_published_does_not_hold_back_another(
@@ -191,8 +256,9 @@ def test_one_log_that_cannot_be_published_does_not_hold_back_another(
 
 def test_small_segments_are_merged_by_a_helper_process(directory: LogDirectory, publisher: Publisher) -> None:
     chain = Chain(LOG)
-    for number in range(8):
-        publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
+    with segments_made_here():
+        for number in range(8):
+            publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
     publisher._merge()
     assert len(directory.segments_of(LOG)) == 1
     check(directory.path)
@@ -201,8 +267,9 @@ def test_small_segments_are_merged_by_a_helper_process(directory: LogDirectory, 
 
 def test_a_log_that_has_rested_is_merged_however_little_it_is(directory: LogDirectory, publisher: Publisher) -> None:
     chain = Chain(LOG)
-    for number in range(2):
-        publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
+    with segments_made_here():
+        for number in range(2):
+            publisher.publish(sealed(directory, chain, number), chain.next_seq - 1).result(30)
     publisher._merge()
     assert len(directory.segments_of(LOG)) == 2
     for _, _, path in directory.segments_of(LOG):

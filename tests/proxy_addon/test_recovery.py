@@ -21,7 +21,7 @@ from crawl_audit.seal import Signer, origin, parse_checkpoint, parse_note
 from proxy_addon import checkpoints, emergency, recovery
 from proxy_addon.chain import Chain
 from proxy_addon.journal import Item, Journal, encode
-from proxy_addon.live import LiveFile
+from proxy_addon.live import LiveFile, RolledBackError
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.segments import publish
 from proxy_addon.writer import Writer
@@ -208,7 +208,7 @@ def test_finishing_leaves_the_publishing_to_others(dead: Dead, tmp_path: Path) -
     dead.die()
     with dead.directory.acquire():
         found = recovery.finish(dead.directory)
-        assert [path.name for path in found.leftovers] == live_names(tmp_path) != []
+        assert [path.name for path in found.leftovers] == [f"{LOG}.00000{number}.duckdb" for number in range(2)]
         assert (words(found), found.previous_log) == (["recovered_log"], LOG)
         assert "of its 2 seals" in found.incidents[0].detail
         assert kinds(tmp_path) == []
@@ -216,7 +216,7 @@ def test_finishing_leaves_the_publishing_to_others(dead: Dead, tmp_path: Path) -
         assert again.leftovers == found.leftovers, "a crash before they are published changes nothing"
     recovered(tmp_path)
     check(tmp_path)
-    assert kinds(tmp_path)[3:] == [
+    assert kinds(tmp_path)[2:] == [
         "completion:completed",
         "decision",
         "completion:unknown_after_crash",
@@ -360,7 +360,7 @@ def test_a_full_disk_refuses_the_start_and_loses_nothing(
     dead.die()
 
     def fail(live: LiveFile, first_seq: int, bodies: list[str]) -> None:
-        raise recovery.RolledBackError("No space left on device")
+        raise RolledBackError("No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(LiveFile, "insert", fail)
@@ -416,7 +416,7 @@ def test_logs_of_several_dead_processes_are_each_finished(tmp_path: Path) -> Non
 # kills it at a random moment.  With `early` it is the negative control: it says so before the record is durable.
 CRASHING = """
 import asyncio, os, pathlib, sys, threading, time
-from proxy_addon.live import LiveFile
+from proxy_addon.live import LiveFile, RolledBackError
 from tests.writing import decision, writer_in
 
 early = sys.argv[2] == "early"
@@ -533,18 +533,19 @@ def test_requests_that_left_unrecorded_before_a_crash_are_told_and_their_file_is
     dead.die()
     lines = [emergency.line_of(n + 1, encode(record)[0]) for n, record in enumerate(left)]
     path = left_behind(dead, *lines, emergency.uncounted_line(4))
-    with directory_of(dead.directory.path) as (directory, found):
+    directory, content = dead.directory, path.read_bytes()
+    with directory.acquire():
+        found = recovery.finish(directory)
+        assert recovery.finish(directory).gaps[0].requests == 6, "until the new log has told of it, it is found again"
         (gap,) = found.gaps
         assert (gap.requests, gap.kept, gap.first_seq, gap.cause) == (6, 2, None, "unclean_stop")
         assert (gap.first_at, gap.last_at) == (left[1].recorded_at, left[2].recorded_at)
-        assert path.exists(), "until the new log has told of it, it is found again"
-        content = path.read_bytes()
         assert gap.file_sha256 == hashlib.sha256(content.partition(b"\0")[0]).hexdigest()
-        recovery.put_away(found)
+        recovery.put_all_away(found)
         kept = directory.quarantine / path.name
         assert kept.read_bytes() == content and f"quarantine/{path.name}." in gap.detail
         assert not path.exists()
-        assert recovery.recover(directory).gaps == []
+        assert recovery.finish(directory).gaps == []
 
 
 def test_an_emergency_file_whose_requests_are_all_on_record_is_no_gap(dead: Dead) -> None:
@@ -563,3 +564,30 @@ def test_an_emergency_file_that_was_never_needed_goes(dead: Dead) -> None:
     path = left_behind(dead)
     with directory_of(dead.directory.path) as (_, found):
         assert (found.gaps, found.told, path.exists()) == ([], [], False)
+
+
+@pytest.mark.parametrize("damage", [b"PAR1 this is none PAR1", b""])
+def test_a_damaged_published_segment_is_told_of_and_forbids_no_start(dead: Dead, tmp_path: Path, damage: bytes) -> None:
+    dead.write(incident("a"))
+    publish(dead.go_over(), dead.directory)
+    dead.seal("shutdown")
+    dead.die()
+    recovered(tmp_path)
+    file = next((tmp_path / "segments" / LOG).glob("*/seal.parquet"))
+    file.chmod(0o600)
+    file.write_bytes(damage)
+    found = recovered(tmp_path)
+    assert (found.previous_log, words(found)) == (LOG, ["checkpoint_mismatch"])
+    assert "cannot be read" in found.incidents[0].detail
+
+
+def test_a_file_in_quarantine_is_moved_there_only_once_it_is_told_of(dead: Dead, tmp_path: Path) -> None:
+    dead.die()
+    path = dead.directory.live_file(LOG, 0)
+    path.write_bytes(b"not a database" * 1000)
+    with dead.directory.acquire():
+        for _ in range(2):  # the first start died before its log said anything
+            found = recovery.finish(dead.directory)
+            assert (words(found), path.exists()) == (["quarantined_file"], True)
+        recovery.put_all_away(found)
+        assert (live_names(tmp_path), recovery.finish(dead.directory)) == ([], recovery.Recovered())

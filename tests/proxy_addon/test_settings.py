@@ -146,6 +146,8 @@ def test_an_unknown_override_is_refused() -> None:
         ('node = "has space"', "node"),
         ('node = ""', "node"),
         ("log = 5", "log"),
+        ('listen = "127.0.0.1:9"\nadmin = "127.0.0.1:9"', "listen and admin are both 127.0.0.1:9"),
+        ('log = "a"\n[[anchors.pushes]]\nname = "b"\ndirectory = "a/checkpoints"', "b puts checkpoints into the log"),
         ("[robots]\nttl_s = 0", "robots.ttl_s"),
         ("[robots]\nttl_s = 86401", "robots.ttl_s"),
         ("[robots]\nttl_s = nan", "robots.ttl_s"),

@@ -152,3 +152,15 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
 def test_the_settings_choose_the_command(key: Path) -> None:
     settings = SigningSettings(command=("signer", "--now"), vkey=read_key(key).verifier.vkey)
     assert signer_for(settings, LOG).verifier == read_key(key).verifier
+
+
+def test_a_key_that_cannot_be_written_whole_is_not_left_in_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("proxy_addon.signing.os.fsync", fail)
+    with pytest.raises(ConfigurationError, match="cannot be written: No space left on device"):
+        create_key(tmp_path / "fleet.key", "f")
+    assert not (tmp_path / "fleet.key").exists()

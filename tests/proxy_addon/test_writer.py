@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,23 @@ from crawl_audit.seal import Verifier, parse_checkpoint, parse_note, verify_note
 from proxy_addon.live import InDoubtError, LiveFile, RolledBackError
 from proxy_addon.writer import Writer
 from tests.logs import completion
-from tests.writing import check, decision, directory_of, incident, kinds, published, robots_body, writer_in
+from tests.writing import (
+    check,
+    decision,
+    directory_of,
+    incident,
+    kinds,
+    published,
+    robots_body,
+    segments_made_here,
+    writer_in,
+)
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    with segments_made_here():
+        yield
 
 
 def details(path: Path) -> list[str]:
@@ -252,7 +268,7 @@ def test_below_the_reserve_nothing_new_is_accepted_but_the_log_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = [10**12]
-    monkeypatch.setattr("proxy_addon.log_thread.LogThread._free_bytes", lambda self: free[0])
+    monkeypatch.setattr("proxy_addon.free_space.FreeSpace.look", lambda self: free[0])
     monkeypatch.setattr("proxy_addon.log_thread._SPACE_CHECK_S", 0.05)
 
     async def scenario() -> None:
@@ -370,9 +386,14 @@ def test_a_new_user_sees_the_first_decisions_soon_after_the_crawl_pauses(tmp_pat
 
 @pytest.mark.parametrize("limits", [{"segment_age_s": 0.3}, {"segment_bytes": 20_000}])
 def test_a_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, limits: dict[str, float]) -> None:
-    async def client(writer: Writer, number: int, until_at: float) -> list[tuple[int, str]]:
-        done = []
-        while time.monotonic() < until_at:
+    stopping = asyncio.Event()
+
+    def segments() -> list[Path]:
+        return list((tmp_path / "segments").glob("node1-*/*"))
+
+    async def client(writer: Writer, number: int) -> list[tuple[int, str]]:
+        done: list[tuple[int, str]] = []
+        while not stopping.is_set():
             record = decision(number * 100_000 + len(done))
             done.append((await writer.append(record), record.exchange_id))
             await asyncio.sleep(0.002)
@@ -380,15 +401,16 @@ def test_a_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path, limits:
 
     async def scenario() -> list[tuple[int, str]]:
         async with writer_in(tmp_path, **limits) as writer:
-            until_at = time.monotonic() + 1.2
-            found = await asyncio.gather(*(client(writer, number, until_at) for number in range(6)))
-            return [pair for part in found for pair in part]
+            clients = [asyncio.create_task(client(writer, number)) for number in range(6)]
+            await until(lambda: len(segments()) >= 3, 60)
+            stopping.set()
+            return [pair for part in await asyncio.gather(*clients) for pair in part]
 
     acknowledged = asyncio.run(scenario())
     check(tmp_path)
     recorded = {(seq, entry["exchange_id"]) for _, seq, entry in published(tmp_path) if entry["k"] == "decision"}
     assert recorded == set(acknowledged)
-    assert len(list((tmp_path / "segments").glob("node1-*/*"))) >= 3
+    assert len(segments()) >= 4
 
 
 def test_a_segment_that_cannot_be_published_stays_live_and_is_published_later(
