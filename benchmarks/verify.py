@@ -5,7 +5,8 @@
 
 Rows are made by SQL so that ten million take minutes: decisions of a thousand sites with commitments under random
 salts, their completions, a seal every 3,000 exchanges, a segment every 51,000 (``--per-segment``, ``--per-seal`` for
-others).  All sites have one robots.txt of 2 KB with 89 rules, and nearly every path asked for is another.
+others).  All sites have one robots.txt of 2 KB with 89 rules, nearly every path asked for is another, and half of
+them have a query.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def _templates(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _targets() -> list[str]:
-    """Paths that no rule is about, and some that a rule is; what follows a `?` changes the verdict of none."""
+    """Paths that no rule is about, and some that a rule is; what is appended changes the verdict of none."""
     rules = [line.split(b": ", 1)[1].decode() for line in ROBOTS.splitlines()[1:]]
     return [*PATHS, *(f"{rule}page" for rule in rules if "*" not in rule)][:16]
 
@@ -102,7 +103,8 @@ def _segment(
           '10.0.0.' || (n % 200) AS client, 'AlphaBot/1.0 (+https://crawler.example/about)' AS user_agent,
           true AS token_in_user_agent, 'GET' AS method, 'http' AS scheme,
           'www.site' || (n % {SITES}) || '.example' AS host, 80::BIGINT AS port,
-          t.target || CASE WHEN t.basis = 'robots_txt' THEN '' ELSE '?page=' || ({done} + n) END AS target,
+          t.target || CASE WHEN t.basis = 'robots_txt' THEN ''
+            ELSE CASE WHEN n // 16 % 2 = 0 THEN '-' ELSE '?page=' END || ({done} + n) END AS target,
           NULL::VARCHAR AS target_b64, 'site' || (n % {SITES}) || '.example' AS site,
           (2 + n % {SITES})::BIGINT AS snapshot_seq, '{digest}' AS robots_sha256,
           (1000 + ({done} + n) * 5)::BIGINT AS robots_age_ms, t.verdict, t.basis, t.group_tokens, t.rule, t.rule_line,
@@ -127,7 +129,7 @@ def _segment(
     directory = root / "segments" / LOG / f"{first:012d}-{first + size - 1:012d}"
     directory.mkdir(parents=True)
     leaves = _leaves(connection, first, size)
-    ending = []
+    ending: list[tuple[int, records.Record]] = []
     for number in range(seals):
         low = number * (2 * per_seal + 1)
         covered = min(2 * per_seal, 2 * count - number * 2 * per_seal)

@@ -189,7 +189,8 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) < 4 or lines[-1] or not lines[0] or not (lines[1].isascii() and lines[1].isdigit()):
         raise LogFormatError("A checkpoint must have three lines: origin, size and root.")
-    size, root = int(lines[1]), _base64(lines[2])
+    # No tree has a size of more digits, and Python refuses to convert thousands of them.
+    size, root = int(lines[1][:20]), _base64(lines[2])
     if str(size) != lines[1] or len(root) != 32:
         raise LogFormatError("A checkpoint's size or root is not in canonical form.")
     return Checkpoint(origin=lines[0], size=size, root=root)

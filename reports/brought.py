@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def read(
     A malformed pin is a finding, not an error: somebody may have given it to the auditor as one.
     """
     return Brought(
-        pins=tuple(_pin(path) for path in pins),
+        pins=tuple(pin for path in pins for pin in _pins(path)),
         trust=tuple(key for path in trust for key in _keys(path, Verifier.parse)),
         witnesses=tuple(key for path in witnesses for key in _keys(path, _cosigner)),
         authorities=trusted_authorities([Path(path) for path in tsa_ca]),
@@ -81,12 +82,31 @@ def _keys[K: Verifier](path: str, parse: Callable[[str], K]) -> list[K]:
     return keys
 
 
-def _pin(path: str) -> Pin:
+def _pins(path: str) -> list[Pin]:
+    """The note in a file; or those among lines of a sidecar's standard output, as a log collector has them."""
     try:
-        note = _octets(path).decode("utf-8")
+        text = _octets(path).decode("utf-8")
     except UnicodeDecodeError:
-        return Pin(name=path, note="", head=None, fault="It is not UTF-8 text.")
+        return [Pin(name=path, note="", head=None, fault="It is not UTF-8 text.")]
+    if not text.startswith("{"):
+        return [_pin(path, text)]
+    notes = [note for line in text.splitlines() if (note := _printed(line)) is not None]
+    made = [_pin(f"{path} {number}", note) for number, note in enumerate(notes, 1)]
+    return made or [Pin(name=path, note="", head=None, fault="None of its lines holds a checkpoint.")]
+
+
+def _printed(line: str) -> str | None:
+    """The note in a line ``{"checkpoint": …}``, None where there is none."""
     try:
-        return Pin(name=path, note=note, head=parse_checkpoint(parse_note(note).text))
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    note = said.get("checkpoint") if isinstance(said, dict) else None
+    return note if isinstance(note, str) else None
+
+
+def _pin(name: str, note: str) -> Pin:
+    try:
+        return Pin(name=name, note=note, head=parse_checkpoint(parse_note(note).text))
     except LogFormatError as error:
-        return Pin(name=path, note=note, head=None, fault=str(error))
+        return Pin(name=name, note=note, head=None, fault=str(error))

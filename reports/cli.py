@@ -28,6 +28,7 @@ from reports import (
     verify_cli,
     witness_cli,
 )
+from reports.custody_cli import FromOption, LogArgument, ToOption
 from reports.levels import Level
 from reports.log import NotALogError, NothingSealedError, look, open_log
 from reports.output import Format
@@ -49,9 +50,6 @@ app.command("witness")(witness_cli.witness_command)
 
 custody_cli.register(app)
 
-LogArgument = Annotated[str, typer.Argument(metavar="LOG", help="log directory, the one with segments/ inside")]
-FromOption = Annotated[str | None, typer.Option("--from", metavar="D", help="first day or instant, UTC")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="D", help="last day (included) or instant (not)")]
 OutOption = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="file instead of the screen")]
 
 

@@ -19,14 +19,16 @@ from crawl_audit import schema
 from crawl_audit.errors import LogFormatError
 from crawl_audit.segment_sql import exact_glob, sql_quote
 from crawl_audit.views import glob_literal
-from reports import evidence_bundle, evidence_form
+from reports import evidence_bundle, evidence_form, extents, steadiness
 from reports.evidence_form import WITHHELD, SegmentFiles
 from reports.findings import Findings, Severity
 from reports.log import NotALogError, sentence
+from reports.steadiness import ChangedError, Listed
 
 MEMORY_LIMIT = "600MB"
 """What DuckDB may hold; with the leaves of one window of records beside it, 1 GiB is not exceeded."""
-_FETCH_ROWS = 10_000
+_FETCH_ROWS = 2_000
+"""Rows fetched at once: their texts fit into a processor's cache."""
 # Everything that skips or rewrites work by minima, maxima, null counts or Bloom filters that a file states of itself.
 _BY_STATISTICS = (
     "statistics_propagation,filter_pushdown,join_filter_pushdown,compressed_materialization,row_group_pruner,top_n,"
@@ -74,7 +76,11 @@ class Evidence:
         self._segments: dict[str, list[SegmentFiles]] = {}
         self._small: dict[str, EvidenceFile] = {}
         self._rows: dict[str, int] = {}
-        self._optional: frozenset[str] = frozenset()
+        self._optional: set[str] = set()
+        self._live: list[str] = []
+        self._quarantined: list[str] = []
+        self.listed: Listed | None = None
+        """What was listed of a log directory; None of a bundle, which nobody changes."""
 
     @property
     def logs(self) -> list[str]:
@@ -89,6 +95,12 @@ class Evidence:
         """The kinds (``withheld`` included) of which there is a file or table for ``log``."""
         kinds = {kind for segment in self.segments(log) for kind in segment.files}
         return [kind for kind in (*schema.KINDS, WITHHELD) if kind in kinds]
+
+    def withholds(self, kind: str, log: str) -> bool:
+        """Whether any file or table of ``kind`` has columns of withheld values at all."""
+        if self.is_bundle:
+            return kind in self.withheld_tables
+        return any(segment.files.get(kind) in self._optional for segment in self.segments(log))
 
     def stated_rows(self, segment: SegmentFiles) -> int:
         """Rows that the files of a segment say they have."""
@@ -110,8 +122,9 @@ class Evidence:
             source = f"bundle.main.{kind}"
             narrowed = f" WHERE log = {sql_quote(chosen[0].log)}" if log is not None or segments is not None else ""
         else:
-            given = any(path in self._optional for path in paths)
-            source, narrowed = _read_parquet(paths), ""
+            with_withheld = sum(path in self._optional for path in paths)
+            given = with_withheld > 0
+            source, narrowed = _read_parquet(paths, alike=with_withheld in (0, len(paths))), ""
         names = [name for name, _ in expected]
         names += [name if given else f"NULL::{sql_type} AS {name}" for name, sql_type in optional]
         return f"(SELECT {', '.join(names)} FROM {source}{narrowed})"  # noqa: S608 - names of ours, the rest is quoted
@@ -199,25 +212,41 @@ class Evidence:
 
     def live_files(self, log: str | None = None) -> list[str]:
         """Names of live files (of one log): records that cannot be read yet."""
-        names = [path.name for path in _listing(self.root / "live") if path.name.endswith(".duckdb")]
-        return [name for name in names if log is None or name.startswith(f"{log}.")]
+        return [name for name in self._live if log is None or name.startswith(f"{log}.")]
 
     def quarantined_files(self) -> list[str]:
         """Names of files the sidecar could not open and put aside."""
-        return [path.name for path in _listing(self.root / "quarantine")]
+        return list(self._quarantined)
 
     def load_directory(self) -> None:
-        """Look at a log directory and keep what has the form of one; :func:`open_evidence` does this."""
+        """Look at a log directory and keep what has the form of one; :func:`open_evidence` does this.
+
+        Checkpoints first, then live files, then segments: what a checkpoint covers is by then in one of these.
+        Raises ChangedError where something vanishes while it is looked at.
+        """
+        try:
+            self._load_directory()
+        except FileNotFoundError as error:
+            raise ChangedError(self.root) from error
+
+    def _load_directory(self) -> None:
+        before = steadiness.before_listing(self.root)
+        notes = evidence_form.walk_checkpoints(self.root, self.findings)
+        for name, content in extents.small_files(notes, self.findings):
+            self._small[name] = EvidenceFile(name=name, content=content)
+        self._live = [path.name for path in _listing(self.root / "live") if path.name.endswith(".duckdb")]
+        self._quarantined = [path.name for path in _listing(self.root / "quarantine")]
         found = evidence_form.walk(self.root, self.findings)
+        self.listed = steadiness.listed(self.root, before, ((s.source, list(s.files.values())) for s in found))
         self._check_files([(None, kind, path) for kind, path in evidence_form.schema_files(self.root)])
         self._check_files([(segment, kind, path) for segment in found for kind, path in segment.files.items()])
         for segment in found:
             self._segments.setdefault(segment.log, []).append(segment)
-        for name, path in evidence_form.walk_checkpoints(self.root, self.findings).items():
-            self._small[name] = EvidenceFile(name=name, content=path.read_bytes())
         manifest = self.root / "manifest.json"
         if manifest.is_file() and not manifest.is_symlink():
-            self._load_manifest(manifest.read_bytes()[: evidence_form.MANIFEST_BYTES_MAX + 1])
+            with manifest.open("rb") as stream:
+                self._load_manifest(stream.read(evidence_form.MANIFEST_BYTES_MAX + 1))
+        extents.refuse_wide(self, self._segments, self.findings)
 
     def _load_manifest(self, content: bytes) -> None:
         if len(content) > evidence_form.MANIFEST_BYTES_MAX:
@@ -265,8 +294,10 @@ class Evidence:
         fault = evidence_form.size_fault(file_bytes=Path(path).stat().st_size, groups=groups)
         if fault is not None:
             self._refuse(item, "F4", fault)
+        elif item[0] is None and self._rows[path]:
+            self._refuse(item, "F1", "has records, which no seal covers and other readers would count")
         elif len(columns) > len(evidence_form.expected_columns(kind)):
-            self._optional |= {path}
+            self._optional.add(path)
 
     def _refuse(self, item: tuple[SegmentFiles | None, str, str], check: str, why: str) -> None:
         segment, kind, path = item
@@ -274,7 +305,7 @@ class Evidence:
             self.exclude(segment, kind, why, check)
         else:
             where = f"segments schema/{Path(path).name}"
-            self.findings.add(check, Severity.ERROR, where, f"This {why}; every log needs it without rows.")
+            self.findings.add(check, Severity.ERROR, where, f"This {why}; it must be there without rows.")
 
     def load_bundle(self) -> None:
         """The same for the attached bundle."""
@@ -282,6 +313,7 @@ class Evidence:
         held = evidence_bundle.check_form(self.connection, self.root.name, self.findings)
         self.tables, self.withheld_tables = held.tables, held.with_withheld
         self._segments = evidence_bundle.segments(self.connection, held, str(self.root), self.findings)
+        extents.refuse_wide(self, self._segments, self.findings)
         for name, content in evidence_bundle.small_files(self.connection, held, self.findings):
             self._small[name] = EvidenceFile(name=name, content=content)
         manifest = evidence_bundle.manifest(self.connection, held, self.findings)
@@ -296,9 +328,10 @@ FROM parquet_metadata({paths}) GROUP BY file_name, row_group_id
 """
 
 
-def _read_parquet(paths: Sequence[str]) -> str:
+def _read_parquet(paths: Sequence[str], *, alike: bool) -> str:
+    """``alike``: all files have the same columns, by the form check; so not all need be opened to begin with."""
     listed = ", ".join(sql_quote(exact_glob(path)) for path in paths)
-    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet([{listed}], union_by_name = {str(not alike).lower()}, hive_partitioning = false)"
 
 
 def _listing(directory: Path) -> list[Path]:

@@ -8,6 +8,7 @@ place of what was sealed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from reports.evidence_form import (
     LOG_NAME,
     MANIFEST_BYTES_MAX,
     RECEIPT_BYTES_MAX,
+    SMALL_BYTES_MAX,
     WITHHELD,
     SegmentFiles,
     column_fault,
@@ -40,6 +42,8 @@ _FORBIDDEN = {
     "index": "SELECT index_name FROM system.main.duckdb_indexes() WHERE database_name = 'bundle'",
     "constraint": "SELECT constraint_name FROM system.main.duckdb_constraints() WHERE database_name = 'bundle'",
     "trigger": "SELECT trigger_name FROM system.main.duckdb_triggers() WHERE database_name = 'bundle'",
+    "collation": "SELECT table_name FROM system.main.duckdb_tables() WHERE database_name = 'bundle'"
+    " AND sql ILIKE '% COLLATE %'",
     "generated column or default": "SELECT table_name || '.' || column_name FROM system.main.duckdb_columns()"
     " WHERE database_name = 'bundle' AND column_default IS NOT NULL AND NOT internal",
 }
@@ -122,6 +126,14 @@ def small_files(connection: duckdb.DuckDBPyConnection, held: Held, findings: Fin
     if FILES not in held.tables:
         return
     try:
+        ((octets,),) = connection.execute(
+            f"SELECT coalesce(sum(octet_length(content)), 0) FROM bundle.main.{FILES}"  # noqa: S608 - ours
+        ).fetchall()
+        if octets > SMALL_BYTES_MAX:
+            findings.add(
+                "F4", Severity.ERROR, f"bundle {FILES}", "It is too large to be read; no checkpoint was checked."
+            )
+            return
         rows = connection.execute(
             f"SELECT name, CASE WHEN octet_length(content) <= {RECEIPT_BYTES_MAX} THEN content END"  # noqa: S608 - ours
             f" FROM bundle.main.{FILES} ORDER BY name LIMIT {_FILES_MAX}"
@@ -129,9 +141,9 @@ def small_files(connection: duckdb.DuckDBPyConnection, held: Held, findings: Fin
     except duckdb.Error:
         findings.add("F5", Severity.ERROR, f"bundle {FILES}", "This table cannot be read; no checkpoint was checked.")
         return
-    names = [name for name, _ in rows]
+    times = Counter(name for name, _ in rows)
     for name, content in rows:
-        if name is None or content is None or names.count(name) > 1:
+        if name is None or content is None or times[name] > 1:
             message = f"The file {name} is there twice, empty, or larger than any that belongs here; it was not read."
             findings.add("F4", Severity.ERROR, f"bundle {FILES}", message)
         else:

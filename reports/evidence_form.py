@@ -21,9 +21,9 @@ from reports.findings import Findings, Severity
 
 WITHHELD = "withheld"
 """File or table of the rows of which only the leaf is given."""
-WITHHELD_COLUMNS = (("log", "VARCHAR"), ("seq", "BIGINT"), ("kind", "VARCHAR"), ("leaf", "VARCHAR"))
 NOTE_BYTES_MAX = 64 * 1024
 RECEIPT_BYTES_MAX = 1024 * 1024
+SMALL_BYTES_MAX = 256 * 1024 * 1024  # all notes and receipts together, which are held in memory
 MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 # DuckDB and every writer we know put at most 10 times its default of 122,880 rows into a row group.
 ROW_GROUP_ROWS_MAX = 1_500_000
@@ -55,7 +55,7 @@ class SegmentFiles:
 
 def expected_columns(kind: str) -> tuple[tuple[str, str], ...]:
     """(name, type) of a table or file of ``kind``, without those of withheld values."""
-    return WITHHELD_COLUMNS if kind == WITHHELD else schema.stored_columns(kind)
+    return schema.WITHHELD_ROW if kind == WITHHELD else schema.stored_columns(kind)
 
 
 def optional_columns(kind: str) -> tuple[tuple[str, str], ...]:

@@ -38,6 +38,7 @@ def explain(log: Log, wanted: str) -> dict[str, Any] | None:
         "snapshot": None if snapshot is None else {n: _plain(v) for n, v in snapshot.items() if n != "body"},
         "robots_txt": None if body is None else _lines(body, decision),
         "exemption": _exemption(log, decision),
+        "entered_late": _entered_late(log, decision),
         "replay": replay(decision, snapshot, body, settings_of(log, decision["log"])),
         "seal": {name: _plain(value) for name, value in seals[0].items()} if seals else None,
         "proof": _proof(log, decision, seals[0]["seal_index"] if seals else None),
@@ -71,6 +72,14 @@ def _exemption(log: Log, decision: Row) -> dict[str, Any] | None:
         return None
     said = exemptions.declared(log).get(decision["log"], {}).get(decision["exemption"])
     return {"exemption": decision["exemption"], "declared": said is not None, **(said or {})}
+
+
+def _entered_late(log: Log, decision: Row) -> dict[str, Any] | None:
+    """The gap that a forwarded decision fell into: its request may have left before the record was durable."""
+    if decision["action"] != "forwarded":
+        return None
+    gaps = log.rows("late_entry", log=decision["log"], seq=decision["seq"], at=decision["recorded_at"])
+    return {name: _plain(value) for name, value in gaps[0].items()} if gaps else None
 
 
 def _proof(log: Log, decision: Row, seal_index: int | None) -> dict[str, Any]:
@@ -143,6 +152,7 @@ def document(answer: dict[str, Any]) -> render.Document:
         ("Crawler", f"{d['crawler']} (product token {d['product_token']})"),
         ("User-Agent", d["user_agent"] or "not sent"),
         ("Record", f"log {d['log']}, seq {d['seq']}"),
+        *_late_facts(answer["entered_late"]),
         ("Other decisions on it", answer["other_decisions"]),
     )
     decided = (
@@ -176,6 +186,14 @@ def _exemption_facts(said: dict[str, Any] | None) -> tuple[tuple[str, Any], ...]
         return (("Exemption", f"{said['exemption']}: the settings of this log do not declare it"),)
     grounds = f"{said['reason']}, {said['reference']}, approved by {said['approver']}, until {said['until']}"
     return (("Exemption", f"{said['exemption']}: {grounds}"),)
+
+
+def _late_facts(gap: dict[str, Any] | None) -> tuple[tuple[str, Any], ...]:
+    if gap is None:
+        return ()
+    left = "left" if gap["by_number"] else "may have left"
+    said = f"the request {left} before this record was durable ({gap['cause']}; gap record {gap['seq']}, fail_open)"
+    return (("Entered late", said),)
 
 
 def _pace_facts(d: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

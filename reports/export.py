@@ -17,12 +17,13 @@ import crawl_audit
 from crawl_audit import schema
 from crawl_audit.segment_sql import sql_quote
 from reports import bundle, export_levels, selecting
+from reports.evidence_form import WITHHELD
 from reports.export_levels import Reason
 from reports.levels import Level
 from reports.log import look
 from reports.matching import Subject
 from reports.period import Period, iso, now
-from reports.rewriting import WITHHELD, Bench, connect, leaves_of, plainly
+from reports.rewriting import Bench, connect, leaves_of, plainly
 from reports.withholding_sql import names_of, withheld_select
 
 FORMAT = "crawl-audit export v1"

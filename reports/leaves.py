@@ -54,7 +54,7 @@ def fast_leaves(evidence: Evidence, kind: str, relation: str, log: str) -> Itera
     for chunk in evidence.chunks(sql):
         texts = b"".join([row[2] for row in chunk])
         shown = "".join([row[3] for row in chunk]) if sensitive else ""
-        longest = max(len(row[2]) for row in chunk)
+        longest = max(len(row[2]) for row in chunk) if len(texts) > TEXT_BYTES_MAX else 0
         # Nearly always nothing in thousands of rows needs a second look: the question is asked of all at once.
         if (
             texts.isascii()

@@ -50,8 +50,8 @@ class ProvedDecision:
         self._check_snapshot(decision, settings)
         self._check_body()
         same = self._replay(where, made, settings)
-        self._tally.skip("question of other records", 1, "a proof of one decision does not show that there are none")
-        self._tally.skip("question of a later robots.txt", 1, "whether one was in force takes the whole log")
+        self._tally.skip("open question", 1, "a proof of one decision does not show that there are no other records")
+        self._tally.skip("open question", 1, "whether a later robots.txt was in force takes the whole log")
         return same
 
     def _check_action(self, where: str, made: dict[str, Any], settings: dict[str, Any]) -> None:

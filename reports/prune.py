@@ -19,7 +19,8 @@ from crawl_audit.text import storable
 from reports import holds, pruned
 from reports.custody import Published, history, next_instant, publish
 from reports.erased import leaves_sha256
-from reports.rewriting import KINDS, WITHHELD, Bench, Segment, leaves_of, of_segment
+from reports.evidence_form import WITHHELD
+from reports.rewriting import KINDS, Bench, Segment, leaves_of, of_segment
 
 KEPT = ("run", "seal", "anchor", "gap", "custody", "incident")
 """Kinds that are never pruned: without personal data but for a client's address in an incident, and few."""

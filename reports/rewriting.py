@@ -7,7 +7,6 @@ renamed over the old one under the lock on segments.  Erased octets are gone, be
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,15 +21,14 @@ from crawl_audit import schema
 from crawl_audit.errors import ConfigurationError, LogFormatError
 from crawl_audit.leaf_sql import leaf_select
 from crawl_audit.segment_sql import empty_select, exact_glob, sql_quote
+from reports.evidence_form import SEGMENT_NAME, WITHHELD
 from reports.log import look, sentence
 from reports.segments_lock import segments_lock, sole_custodian
 from reports.withholding_sql import names_of
 
 Connection = duckdb.DuckDBPyConnection
-WITHHELD = "withheld"
 KINDS = (*schema.KINDS, WITHHELD)
 _MEMORY_LIMIT = "2GB"
-_RANGE = re.compile(r"(\d{12,})-(\d{12,})")
 
 
 class SegmentsChanged(LogFormatError):
@@ -229,7 +227,7 @@ def _segments(root: Path) -> list[Segment]:
         if log.name == "schema" or not log.is_dir():
             continue
         for path in log.iterdir():
-            match = _RANGE.fullmatch(path.name)
+            match = SEGMENT_NAME.fullmatch(path.name)
             if match and path.is_dir():
                 found.append(Segment(log=log.name, first=int(match[1]), last=int(match[2]), path=path))
     return sorted(found, key=lambda segment: (segment.log, segment.first))

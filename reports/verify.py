@@ -6,6 +6,7 @@ and time-stamping authorities.  What was not looked at is listed, never counted 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,11 +26,15 @@ from reports.brought import Brought
 from reports.evidence import DamagedError, Evidence, open_evidence
 from reports.findings import Findings, Result, Severity, Tally
 from reports.period import iso, now
+from reports.steadiness import ChangedError, Listed
 from reports.verify_seals import SealTree
 from reports.verify_text import claims
 
 Progress = Callable[[int, int], None]
 """Told how many records were worked on so far, and how many there are to be."""
+_ATTEMPTS = 3
+_CUSTODIAN_S = 2.0
+"""How long to leave a custodian alone before looking again."""
 EXIT_CODES = {Result.OK: 0, Result.FAILED: 1, Result.INCOMPLETE: 3}
 
 
@@ -101,32 +106,61 @@ def verify(
 ) -> dict[str, Any]:
     """The answer of a verification of the log directory, export, bundle or proof at ``path``.
 
-    Raises NotALogError where there is none of them.
+    Raises NotALogError where there is none of them, ChangedError where a log is changed each time it is read.
     """
     given = brought if brought is not None else Brought()
     if verify_proof.is_proof(path):
         notes = [pin.note for pin in given.pins]
         return verify_proof.verify(path, pins=notes, trust=given.trust, witnesses=given.witnesses)
-    with open_evidence(path) as evidence:
-        run = Verification(
-            evidence=evidence,
-            brought=given,
-            replay=replay,
-            progress=_counting(evidence, progress),
-            findings=evidence.findings,
-            keys=verify_heads.Keys(evidence, evidence.findings),
-        )
-        for log in evidence.logs:
-            run.tallies[log] = tally = Tally(log=log)
-            run.trees[log] = SealTree(log, [])
-            for name, check in PER_LOG:
-                with _going_on(run, name, log, tally):
-                    check(run, log, tally)
-        everything = Tally(log="")
-        with _going_on(run, "custody", "", everything):
-            verify_custody.check(evidence, run.findings, given.trust)
-        verify_heads.check_absent(evidence, run.trees, given, run.findings)
-        return _answer(run, everything, verify_coverage.check(evidence, run.trees, run.tallies, run.findings))
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            with open_evidence(path) as evidence:
+                answer = _verified(evidence, given, replay, progress)
+        except ChangedError:
+            continue
+        if _counts(evidence.listed, Result(answer["result"]), last=not left):
+            return answer
+    raise ChangedError(path)
+
+
+def _counts(listed: Listed | None, result: Result, *, last: bool) -> bool:
+    """Whether an answer is about the log and not about its being written: nothing that was read is another by now.
+
+    An error must also not be there because a custodian was at work; and where anything at all was written meanwhile,
+    it must come again.
+    """
+    if listed is None:
+        return True
+    if not listed.is_unchanged():
+        return False
+    if result is not Result.FAILED:
+        return True
+    if listed.has_custodian():
+        time.sleep(_CUSTODIAN_S)
+        return False
+    return last or listed.is_at_rest()
+
+
+def _verified(evidence: Evidence, brought: Brought, replay: bool, progress: Progress | None) -> dict[str, Any]:
+    run = Verification(
+        evidence=evidence,
+        brought=brought,
+        replay=replay,
+        progress=_counting(evidence, progress),
+        findings=evidence.findings,
+        keys=verify_heads.Keys(evidence, evidence.findings),
+    )
+    for log in evidence.logs:
+        run.tallies[log] = tally = Tally(log=log)
+        run.trees[log] = SealTree(log, [])
+        for name, check in PER_LOG:
+            with _going_on(run, name, log, tally):
+                check(run, log, tally)
+    everything = Tally(log="")
+    with _going_on(run, "custody", "", everything):
+        verify_custody.check(evidence, run.findings, brought.trust)
+    verify_heads.check_absent(evidence, run.trees, brought, run.findings)
+    return _answer(run, everything, verify_coverage.check(evidence, run.trees, run.tallies, run.findings))
 
 
 def _counting(evidence: Evidence, progress: Progress | None) -> Callable[[int], None]:

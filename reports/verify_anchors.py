@@ -50,7 +50,8 @@ def check(
     """Check every receipt of one log, the times of its records against them, and say which level was reached."""
     files = [(match, file) for file in evidence.anchors(tree.log) if (match := _NAME.fullmatch(file.name))]
     notes = {match["size"]: file for match, file in files if match["kind"] == "checkpoint"}
-    checker = _Checker(tree, findings, tally, authorities, witnesses)
+    is_live = not tally.closed and bool(evidence.live_files(tree.log))
+    checker = _Checker(tree, findings, tally, authorities, witnesses, is_live=is_live)
     for match, file in files:
         if match["kind"] == "tsr":
             checker.token(match["authority"], file, notes.get(match["size"]))
@@ -74,7 +75,10 @@ class _Checker:
         tally: Tally,
         authorities: TrustedAuthorities | None,
         witnesses: Sequence[Cosigner],
+        *,
+        is_live: bool,
     ) -> None:
+        self._is_live = is_live  # seals may be sealed, signed and shown, and not published yet
         self.seen: list[_Seen] = []
         self._tree = tree
         self._findings = findings
@@ -156,8 +160,12 @@ class _Checker:
         if head.origin != origin(self._tree.log):
             self._error("H1", file, f"It is of another log, {head.origin}.")
         elif head.size > self._tree.size:
-            message = f"A head of {head.size} seals {what}, and the log has {self._tree.size}: its end was cut off."
-            self._error("H3", file, message)
+            short = f"A head of {head.size} seals {what}, and the log has {self._tree.size}"
+            if self._is_live:
+                message = f"{short}: the rest is in live files; `crawl-audit-proxy seal` publishes them."
+                self._findings.add("H3", Severity.WARNING, f"{self._tree.log} {file.name}", message)
+            else:
+                self._error("H3", file, f"{short}: its end was cut off.")
         elif head.root != self._tree.root(head.size):
             message = f"The head of {head.size} seals that {what} is not of the seals here: the log was rewritten."
             self._error(rewritten, file, message)
@@ -262,7 +270,7 @@ def _levels(tree: SealTree, findings: Findings, tally: Tally, seen: Sequence[_Se
             continue
         last = max(reached, key=lambda one: (one.size, -one.at_us))
         first_seq, last_seq = tree.range_of(0, last.size)
-        tally.reached(level, first_seq, last_seq, f"{last.by}, {_utc(last.at_us)}")
+        tally.reached(level, first_seq, last_seq, f"{last.by} at {_utc(last.at_us)}")
         sizes[level] = last.size
     if sizes.get("A2", 0) > sizes.get("A3", 0):
         message = (

@@ -13,16 +13,16 @@ from functools import partial
 from typing import Any
 
 from crawl_audit import schema
-from crawl_audit.errors import LogFormatError
 from crawl_audit.leaf_sql import leaf_select
 from crawl_audit.records import Custody
-from crawl_audit.seal import Verifier, verify_note
-from reports import erased, pruned
+from crawl_audit.seal import Verifier
+from reports import erased, pruned, verify_heads
 from reports.erased import Lost
 from reports.evidence import Evidence
+from reports.evidence_form import WITHHELD
+from reports.export import FORMAT
 from reports.findings import Findings, Severity
 
-WITHHELD = "withheld"
 _WINDOW = 1_000_000
 """Leaves put in order at once, for the digest that ties levels together; a bound on memory."""
 
@@ -75,6 +75,9 @@ def _check_values(
     """Every value that is withheld is declared; every value declared erased is gone (R6, P2)."""
     by_export = {name for _, name in manifest.fields}  # counted for the export as a whole
     declared = {(kind, name) for kind in erased.KINDS for name in by_export}
+    for kind in erased.KINDS:
+        if not evidence.withholds(kind, log):
+            declared.update((kind, column.name) for column in schema.columns(kind))
     lost = erased.lost_values(evidence.select, partial(_relation, evidence, log), declared)
     names = {name for _, name in lost} | {name for r in records if r.subject_log == log for name in r.fields}
     unclear = _prunes(records, log) or manifest.rows
@@ -171,9 +174,10 @@ def _empty_ranges(evidence: Evidence, log: str) -> Iterator[tuple[Any, ...]]:
     """Sealed ranges of which not one record is given, not even as a leaf."""
     present = " UNION ALL ".join(
         f"SELECT seq FROM {evidence.relation(kind, log)}"  # noqa: S608 - our own names
-        for kind in (*schema.KINDS, WITHHELD)
+        for kind in evidence.kinds(log)
         if kind != "seal"
     )
+    present = present or "SELECT NULL::BIGINT AS seq WHERE false"
     seal = evidence.relation("seal", log)
     sql = f"""SELECT s.first_seq, s.first_seq + s.rows - 1 FROM {seal} AS s
         ANTI JOIN (SELECT DISTINCT n.first_seq FROM ({present}) AS p
@@ -185,30 +189,32 @@ def _empty_ranges(evidence: Evidence, log: str) -> Iterator[tuple[Any, ...]]:
 
 def _check_custodians(evidence: Evidence, trust: Sequence[Verifier], findings: Findings) -> None:
     """Custodian logs follow each other without a hole (P1), and somebody the auditor trusts vouches for them (P3)."""
-    untrusted = []
+    untrusted, custodians = [], set()
     for log, vkey, previous in evidence.rows(
         "run", columns=("log", "checkpoint_key", "previous_log"), where="event = 'custody'", order="log"
     ):
         if previous is not None and previous not in evidence.logs:
             message = f"The custodian log before this one, {previous}, is not here: what it says was done is unknown."
             findings.add("P1", Severity.ERROR, log, message)
-        if not is_trusted(evidence, log, vkey, trust):
+        if not verify_heads.vouches(evidence, log, vkey, trust):
             untrusted.append(log)
+        if evidence.checkpoint(log) is None:
+            message = "This custodian log has no checkpoint, so nobody stands for what it says was done."
+            findings.add("P2", Severity.ERROR, log, message)
+        if strange := set(evidence.kinds(log)) - {"run", "custody", "seal", WITHHELD}:
+            message = (
+                f"A custodian log says what was done to others and nothing else; this one has {min(strange)} records."
+            )
+            findings.add("P2", Severity.ERROR, log, message)
+        custodians.add(log)
+    for log in evidence.logs:
+        if log not in custodians and "custody" in evidence.kinds(log):
+            message = "It has custody records and is no custodian's log: what they say was done counts for nothing."
+            findings.add("P2", Severity.ERROR, log, message)
     if untrusted:
-        message = f"{len(untrusted)} custodian logs are signed with keys that nobody you trust vouches for."
+        several = "custodian logs are" if len(untrusted) > 1 else "custodian log is"
+        message = f"{len(untrusted)} {several} signed with keys that nobody you trust vouches for."
         findings.add("P3", Severity.WARNING, untrusted[0], message)
-
-
-def is_trusted(evidence: Evidence, log: str, vkey: str, trust: Sequence[Verifier]) -> bool:
-    """Whether ``vkey`` is a trusted key, or a trusted key enrolled it for this log."""
-    if any(verifier.vkey == vkey for verifier in trust):
-        return True
-    note = evidence.enrolment(log)
-    try:
-        held = note is not None and bool(verify_note(note, trust))
-    except LogFormatError:
-        return False
-    return held and note is not None and note.startswith(f"crawl-audit enrolment v1\n{log}\n{vkey}\n\n")
 
 
 def _check_manifest(evidence: Evidence, manifest: _Manifest, findings: Findings) -> None:
@@ -226,6 +232,9 @@ def _check_manifest(evidence: Evidence, manifest: _Manifest, findings: Findings)
     withheld = dict(evidence.select(counted))
     for kind in sorted({*manifest.rows, *withheld}):
         _declared(f"{kind} records", manifest.rows[kind], withheld.get(kind, 0), level, findings)
+    if body.get("format") != FORMAT:
+        message = f"It is not the manifest of an export ({FORMAT}): what it declares withheld is nobody's word."
+        findings.add("F3", Severity.ERROR, "manifest", message)
     if body.get("levels_digest") != levels_digest(evidence):
         message = "The leaves in this export do not have the digest that its manifest states."
         findings.add("P2", Severity.ERROR, "manifest", message)
@@ -254,15 +263,20 @@ def levels_digest(evidence: Evidence) -> str:
     """SHA-256 over the leaves of all records, given or withheld, by (log, seq)."""
     digest = hashlib.sha256()
     for log in evidence.logs:
-        parts = [leaf_select(kind, evidence.relation(kind, log)) for kind in schema.KINDS]
-        parts.append(f"SELECT log, seq, leaf FROM {evidence.relation(WITHHELD, log)}")  # noqa: S608 - our own names
-        leaves = " UNION ALL ".join(parts)
-        last = max((segment.last for segment in evidence.segments(log)), default=-1)
+        last = max((segment.last for segment in evidence.segments(log) if segment.files), default=-1)
         for first in range(0, last + 1, _WINDOW):
-            window = f"seq BETWEEN {first} AND {first + _WINDOW - 1}"
-            for (leaf,) in evidence.select(f"SELECT leaf FROM ({leaves}) WHERE {window} ORDER BY seq"):  # noqa: S608
+            parts = [_leaf_select(evidence, kind, log, first, first + _WINDOW - 1) for kind in evidence.kinds(log)]
+            leaves = " UNION ALL ".join(parts)
+            for (leaf,) in evidence.select(f"SELECT leaf FROM ({leaves}) ORDER BY seq"):  # noqa: S608 - our own names
                 digest.update(_octets(leaf))
     return digest.hexdigest()
+
+
+def _leaf_select(evidence: Evidence, kind: str, log: str, first: int, last: int) -> str:
+    """SELECT of the leaves of ``kind`` from ``first`` to ``last``, cut out before any is computed."""
+    segments = [s for s in evidence.segments(log) if s.first <= last and first <= s.last]
+    rows = f"(SELECT * FROM {evidence.relation(kind, log, segments=segments)} WHERE seq BETWEEN {first} AND {last})"  # noqa: S608
+    return f"SELECT log, seq, leaf FROM {rows}" if kind == WITHHELD else leaf_select(kind, rows)  # noqa: S608
 
 
 def _octets(leaf: str | None) -> bytes:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crawl_audit import schema
 from reports.declarations import settings_object
 from reports.declared import Declared
 from reports.evidence import Evidence
@@ -139,7 +138,7 @@ def subject_of(evidence: Evidence, log: str, findings: Findings, tally: Tally) -
     seals = tuple(evidence.rows("seal", log, ("seq", "recorded_at"), order="seq"))
     gaps = evidence.rows("gap", log, ("first_at", "last_at"))
     settings = None if start is None else settings_object(start[1])
-    present = sum(_count(evidence, kind, log) for kind in (*schema.KINDS, WITHHELD))
+    present, withheld = _counts(evidence, log)
     return Subject(
         evidence=evidence,
         log=log,
@@ -151,13 +150,18 @@ def subject_of(evidence: Evidence, log: str, findings: Findings, tally: Tally) -
         parser=None if start is None else _parser(start[2]),
         seals=tuple((seq, at) for seq, at in seals if seq is not None and at is not None),
         gaps=tuple((first, last) for first, last in gaps),
-        partial=_count(evidence, WITHHELD, log) > 0 or (bool(seals) and present < seals[-1][0] + 1),
+        partial=withheld > 0 or (bool(seals) and present < seals[-1][0] + 1),
     )
 
 
-def _count(evidence: Evidence, kind: str, log: str) -> int:
-    (row,) = evidence.select(f"SELECT count(*) FROM {evidence.relation(kind, log)}")  # noqa: S608 - our own names
-    return int(row[0])
+def _counts(evidence: Evidence, log: str) -> tuple[int, int]:
+    """How many records of a log are given, and of how many of these only the leaf."""
+    kinds = evidence.kinds(log)
+    if not kinds:
+        return 0, 0
+    counts = ", ".join(f"(SELECT count(*) FROM {evidence.relation(kind, log)})" for kind in kinds)  # noqa: S608 - ours
+    (row,) = evidence.select(f"SELECT {counts}")
+    return sum(row), row[kinds.index(WITHHELD)] if WITHHELD in kinds else 0
 
 
 def _parser(software: str) -> str | None:

@@ -86,13 +86,15 @@ class Exchanges:
 
 def check_gaps(subject: Subject) -> None:
     """G2: a gap's numbers agree with each other and with the records that were entered late."""
-    names = ("seq", "first_at", "last_at", "requests", "kept", "first_seq", "last_seq")
+    names = ("seq", "recorded_at", "first_at", "last_at", "requests", "kept", "first_seq", "last_seq")
     for row in list(subject.evidence.rows("gap", subject.log, names, order="seq")):
-        seq, first_at, last_at, requests, kept, first_seq, last_seq = row
+        seq, recorded_at, first_at, last_at, requests, kept, first_seq, last_seq = row
         if first_at > last_at:
             subject.error("G2", seq, "The gap ends before it begins.")
         if not 0 <= kept <= requests:
             subject.error("G2", seq, f"The gap says that {kept} of {requests} requests were kept.")
+        elif requests < 1 or last_at > recorded_at + _SLACK_US:
+            subject.error("G2", seq, "The gap is of no request, or ends after it was recorded: it excuses nothing.")
         if first_seq is None or last_seq is None:
             if first_seq is not last_seq:
                 subject.error("G2", seq, "The gap says only one end of what was entered late.")

@@ -6,7 +6,7 @@ the history anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from crawl_audit.enrolment import trusted_enrolment
 from crawl_audit.errors import LogFormatError
@@ -37,15 +37,32 @@ class Keys:
 
     def of(self, log: str) -> list[str]:
         """The keys that may sign heads of ``log``: its own, and those of the logs that recovered it."""
+        return [self._own[name] for name in (log, *self._later(log)) if name in self._own]
+
+    def after(self, log: str, vkeys: Collection[str]) -> list[str]:
+        """The logs that say they came after ``log``, and whose own key is one of ``vkeys``."""
+        return [name for name in self._later(log) if self._own.get(name) in vkeys]
+
+    def _later(self, log: str) -> list[str]:
         made, waiting, seen = [], [log], {log}
         while waiting:
-            name = waiting.pop(0)
-            if name in self._own:
-                made.append(self._own[name])
-            following = [later for later in self._after.get(name, ()) if later not in seen]
+            following = [later for later in self._after.get(waiting.pop(0), ()) if later not in seen]
             seen.update(following)
+            made.extend(following)
             waiting.extend(following)
         return made
+
+
+def vouches(evidence: Evidence, log: str, vkey: str | None, trust: Sequence[Verifier]) -> bool:
+    """Whether ``vkey`` is trusted itself, or enrolled for ``log`` by a trusted key."""
+    if any(key.vkey == vkey for key in trust):
+        return True
+    note = evidence.enrolment(log)
+    try:
+        enrolled, _ = trusted_enrolment(note or "", trust)
+    except LogFormatError:
+        return False
+    return enrolled.log == log and enrolled.key.vkey == vkey
 
 
 def _runs(evidence: Evidence, log: str) -> list[tuple[str, str | None]]:
@@ -66,9 +83,11 @@ def check(evidence: Evidence, tree: SealTree, keys: Keys, brought: Brought, find
     signers = _parsed(keys.of(log), log, findings)
     shown = _own_checkpoint(evidence, log, signers, findings)
     if shown is not None:
-        _check_own_head(evidence, tree, shown, findings, tally)
+        _check_own_head(evidence, tree, shown[0], findings, tally)
+        _check_successor(evidence, tree, keys, shown, brought.trust, findings)
     held = [pin for pin in brought.pins if pin.head is not None and pin.head.origin == origin(log)]
-    vouched = [_check_pin(pin, tree, signers, brought, findings, tally) for pin in held]
+    is_live = _is_live(evidence, tree, tally)
+    vouched = [_check_pin(pin, tree, signers, brought, findings, tally, is_live=is_live) for pin in held]
     if not any(vouched):
         _check_key(evidence, log, tally.key, brought.trust, findings)
 
@@ -83,8 +102,10 @@ def _parsed(vkeys: Sequence[str], log: str, findings: Findings) -> list[Verifier
     return made
 
 
-def _own_checkpoint(evidence: Evidence, log: str, signers: Sequence[Verifier], findings: Findings) -> Checkpoint | None:
-    """The head that the log's own checkpoint states, where it can be believed to be the log's."""
+def _own_checkpoint(
+    evidence: Evidence, log: str, signers: Sequence[Verifier], findings: Findings
+) -> tuple[Checkpoint, tuple[Verifier, ...]] | None:
+    """The head that the log's own checkpoint states and who signed it, where it can be believed to be the log's."""
     note = evidence.checkpoint(log)
     where = f"{log} checkpoint"
     if note is None:
@@ -106,13 +127,40 @@ def _own_checkpoint(evidence: Evidence, log: str, signers: Sequence[Verifier], f
         message = f"It is signed by {names}, which no run record of this log, or of one that recovered it, names."
         findings.add("S5", Severity.ERROR, where, message)
         return None
-    return head
+    return head, signed
+
+
+def _check_successor(
+    evidence: Evidence,
+    tree: SealTree,
+    keys: Keys,
+    shown: tuple[Checkpoint, tuple[Verifier, ...]],
+    trust: Sequence[Verifier],
+    findings: Findings,
+) -> None:
+    """S5, H6: only a log that was recovered has a head by another's key, and that key needs somebody's word, too.
+
+    Otherwise anybody could write a log anew and sign it with the key of a log of theirs that says it came after.
+    """
+    head, signed = shown
+    vkeys = {verifier.vkey for verifier in signed}
+    if keys.vkey(tree.log) in vkeys or head.size > tree.size:
+        return
+    where = f"{tree.log} checkpoint"
+    if tree.seals[-1].reason != "recovered":
+        message = (
+            "It is signed by the key of a later log, which only signs for a log that it recovered; this one is not."
+        )
+        findings.add("S5", Severity.ERROR, where, message)
+    elif not any(vouches(evidence, later, keys.vkey(later), trust) for later in keys.after(tree.log, vkeys)):
+        message = "It is signed by the log that recovered this one; nobody you trust vouches for that log's key."
+        findings.add("H6", Severity.WARNING, where, message)
 
 
 def _check_own_head(evidence: Evidence, tree: SealTree, head: Checkpoint, findings: Findings, tally: Tally) -> None:
     where = f"{tree.log} checkpoint"
     if head.size > tree.size:
-        live = not tally.closed and bool(evidence.live_files(tree.log))
+        live = _is_live(evidence, tree, tally)
         why = (
             "the rest is in live files: `crawl-audit-proxy seal` publishes them"
             if live
@@ -132,8 +180,20 @@ def _check_own_head(evidence: Evidence, tree: SealTree, head: Checkpoint, findin
         tally.reached("A0", *tree.range_of(0, head.size), "the log's own signature")
 
 
+def _is_live(evidence: Evidence, tree: SealTree, tally: Tally) -> bool:
+    """Whether seals may be missing because they are not published yet."""
+    return not tally.closed and bool(evidence.live_files(tree.log))
+
+
 def _check_pin(
-    pin: Pin, tree: SealTree, signers: Sequence[Verifier], brought: Brought, findings: Findings, tally: Tally
+    pin: Pin,
+    tree: SealTree,
+    signers: Sequence[Verifier],
+    brought: Brought,
+    findings: Findings,
+    tally: Tally,
+    *,
+    is_live: bool,
 ) -> bool:
     """Hold the log to one pin; whether the pin bears out the log's key, too."""
     where = f"{tree.log} pin {pin.name}"
@@ -144,7 +204,7 @@ def _check_pin(
             f"The pin states {pin.head.size} seals, the log has {tree.size}: its end is missing, or not published yet"
             " (then have it sealed and copied again)."
         )
-        findings.add("H3", Severity.ERROR, where, message)
+        findings.add("H3", Severity.WARNING if is_live else Severity.ERROR, where, message)
         sound = False
     elif pin.head.root != tree.root(pin.head.size):
         message = f"The first {pin.head.size} seals are not those that were pinned: the log was written anew."
@@ -161,7 +221,7 @@ def _check_pin(
         return False
     if sound and pin.head.size:
         tally.reached("A3", *tree.range_of(0, pin.head.size), f"pin {pin.name}")
-    return sound
+    return sound and pin.head.size > 0  # a head over nothing does not cover the record that names the key
 
 
 def _check_key(evidence: Evidence, log: str, vkey: str | None, trust: Sequence[Verifier], findings: Findings) -> None:

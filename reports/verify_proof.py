@@ -109,7 +109,9 @@ class _Check:
         tally.first_seq = min((one.seq for one in entries), default=None)
         tally.last_seq = max((one.seq for one in entries), default=None)
         if self._proof.disclaimers != tuple((one["id"], one["text"]) for one in disclaimers.chosen(*DISCLAIMERS)):
-            self._error("F3", "disclaimers", "They are not the sentences that such a proof carries.")
+            # They prove nothing, and a later version may word them otherwise: no contradiction, and not passed over.
+            message = "The limits in the file are worded otherwise than by this version; those shown here count."
+            self._warn("F3", "disclaimers", message)
         for fault in faults(self._proof):
             self._findings.add(fault.check, Severity.ERROR, fault.where, fault.message)
         key = _signing_key(self._proof, self._findings)
@@ -159,6 +161,7 @@ class _Check:
             self._error("H1", "checkpoint", str(error))
             return
         by = [f"witness {one.by.name}" for one in held]
+        other_sizes: list[int] = []
         for note in pins:
             try:
                 pin = parse_checkpoint(parse_note(note).text)
@@ -171,12 +174,14 @@ class _Check:
             elif not signed:
                 self._findings.add("H1", Severity.ERROR, "pin", "The pin is not signed by the key that the log names.")
             elif pin.size != head.size:
-                why = "a proof of one decision has no way to compare heads of different sizes: verify the log"
-                self._warn("H5", "pin", f"The pin is of {pin.size} seals, the proof of {head.size}; {why}.")
+                other_sizes.append(pin.size)
             elif pin.root != head.root:
                 self._error("H4", "pin", f"The pin of {pin.size} seals has another root: the log was rewritten.")
             else:
                 by.append("pin")
+        if other_sizes and not by:
+            why = "a proof of one decision has no way to compare heads of different sizes: verify the log"
+            self._warn("H5", "pin", f"Pins are of {max(other_sizes)} seals, the proof is of {head.size}; {why}.")
         if not by:
             self._warn("H5", "checkpoint", "No pin and no witness confirms the head: another one may have been shown.")
         for one in self._proof.entries:

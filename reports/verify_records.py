@@ -186,13 +186,13 @@ class _Checker:
         twice: list[int] = []
         outside: list[int] = []
         suspects: dict[str, list[int]] = {}
-        low, size, codes, made = window.low, len(window.codes), window.codes, window.leaves
+        low, size, codes, made, bad = window.low, len(window.codes), window.codes, window.leaves, leaves.BAD
         for kind in self._evidence.kinds(self._log):
             try:
                 for chunk in self._leaves(window, kind):
                     for seq, code, leaf in chunk:
                         index = seq - low
-                        if code == leaves.BAD:
+                        if code == bad:
                             suspects.setdefault(kind, []).append(seq)
                         if not 0 <= index < size:
                             outside.append(seq)
@@ -283,6 +283,13 @@ class _Checker:
         sealed[low:high] = bytes(high - low)
         codes = window.codes
         if codes.find(0, low, high) >= 0:
+            if self._pruned and codes.count(0, low, high) < high - low:
+                # Of a pruned range nothing is left, or all leaves: anything else would be a place to hide a change.
+                message = (
+                    f"Of the records {seal.first_seq} to {seal.end - 1} some are gone without their leaves, so those"
+                    " left cannot be checked."
+                )
+                self._findings.add("R3", Severity.ERROR, where, message)
             return  # what is missing is a finding of its own
         if leaves.root_of(b"".join(window.leaves[low:high])).hex() != seal.root:
             message = f"The records {seal.first_seq} to {seal.end - 1} do not have the root it states: one was changed."

@@ -80,6 +80,8 @@ def read_bodies(subject: Subject, snapshots: Snapshots) -> Bodies:
     """B1 and B3: every kept robots.txt has its digest and length, every successful snapshot its robots.txt."""
     bodies = Bodies(subject)
     for number, segment in enumerate(subject.evidence.segments(subject.log)):
+        if "robots_body" not in segment.files:
+            continue
         relation = subject.evidence.relation("robots_body", segments=[segment])
         for seq, digest, said_bytes, body in subject.evidence.select(_BODIES.format(bodies=relation)):
             if body is None:
@@ -130,16 +132,17 @@ class Replays:
             self._not_replayed += int(row[0])
             return
         self._check_parsers(decisions)
-        self._replay_all(decisions, "d.robots_sha256 IS NULL", {})
         rows = self._subject.evidence.select(
             f"SELECT DISTINCT robots_sha256 FROM {decisions} WHERE robots_sha256 IS NOT NULL"  # noqa: S608
         )
         portions = list(self._bodies.portions(sorted(row[0] for row in rows)))
+        if len(portions) != 1:
+            self._replay_all(decisions, "d.robots_sha256 IS NULL", {})
         for portion in portions:
             kept = [digest for digest in portion if digest in self._bodies.kept]
             octets = self._bodies.fetch(kept) if kept else {}
             only = f"d.robots_sha256 BETWEEN '{_hex(portion[0])}' AND '{_hex(portion[-1])}'"
-            self._replay_all(decisions, "d.robots_sha256 IS NOT NULL" if len(portions) == 1 else only, octets)
+            self._replay_all(decisions, "true" if len(portions) == 1 else only, octets)
 
     def finish(self) -> None:
         """Say what was not decided again, and what of the rest is the log's word."""
@@ -154,10 +157,15 @@ class Replays:
     def _replay_all(self, decisions: str, digests: str, octets: dict[str, bytes]) -> None:
         answer, get, declared = self._replayer.answer, octets.get, self._declared
         replayed = 0
+        same = Result.SAME
+
+        def body_of() -> bytes | None:
+            return get(made.robots_sha256 or "")
+
         for row in self._subject.evidence.select(_DECISIONS.format(made=_MADE, decisions=decisions, digests=digests)):
             made = Made._make(row[:_MADE_COLUMNS])
-            found = answer(made, row[-2], lambda made=made: get(made.robots_sha256 or ""), declared)  # type: ignore[misc]
-            if found.result is Result.SAME:
+            found = answer(made, row[-2], body_of, declared)
+            if found.result is same:
                 replayed += 1
                 if found.rests_on is not None:
                     self._word[found.rests_on] += 1

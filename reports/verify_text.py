@@ -30,41 +30,47 @@ LIMITS = (
 )
 """What no verification can show, whatever its result."""
 
+_ORIGIN_KEY = "nobody without its key can have changed them; the operator could have written all of it anew."
+_ORIGIN_UNKNOWN = (
+    "nothing outside this copy vouches for it: whoever could write here could have written all of it anew, under"
+    " another key."
+)
+
 
 def claims(answer: dict[str, Any]) -> list[str]:
     """What the result allows to say, and no more; nothing where it failed."""
     if answer["result"] == "failed":
         return ["Nothing: as long as there is a contradiction, no part of the evidence should be relied on unasked."]
-    return [sentence for log in answer["logs"] for sentence in _claims_of(log)] + _claims_on_time(answer)
+    unvouched = {finding["where"].partition(" ")[0] for finding in answer["findings"] if finding["check"] == "H6"}
+    made = [sentence for log in answer["logs"] for sentence in _claims_of(log, log["log"] in unvouched)]
+    return made + _claims_on_time(answer)
 
 
-def _claims_of(log: dict[str, Any]) -> list[str]:
+def _claims_of(log: dict[str, Any], is_unvouched: bool) -> list[str]:
+    """What may be said of one log; ``is_unvouched``: whose key its own is, nobody but the log says."""
     if not log["seals"]:
         return []
     name, made = log["log"], []
     made.append(
-        f"{name}: the {log['records']:,} records that are here are those its {log['seals']:,} seals were made over."
+        f"{name}: {_many(log['records'], 'record')} (values or leaves) fit the {_many(log['seals'], 'seal')} over them."
     )
-    if not any(reached["level"] in ("A2", "A3") for reached in log["levels"]):
-        made.append(
-            f"{name}: whoever does not have its key can have changed nothing; the operator could have written all of"
-            " it anew."
-        )
-    for reached in log["levels"]:
+    levels = {reached["level"] for reached in log["levels"]}
+    if not levels & {"A2", "A3"}:
+        made.append(f"{name}: {_ORIGIN_UNKNOWN if is_unvouched or 'A0' not in levels else _ORIGIN_KEY}")
+    best = {one["level"]: one for one in sorted(log["levels"], key=lambda one: one["last_seq"])}
+    for reached in best.values():
+        records = f"records {reached['first_seq']} to {reached['last_seq']}"
         if reached["level"] == "A3":
             made.append(
-                f"{name}: records {reached['first_seq']} to {reached['last_seq']} are the history that"
-                f" {reached['by']} vouches for: none was changed, added, left out or put in another order since."
+                f"{name}: {records} are the history vouched for by {reached['by']}: none was changed, added, left"
+                " out or put in another order since."
             )
         elif reached["level"] == "A2":
-            made.append(
-                f"{name}: records {reached['first_seq']} to {reached['last_seq']} existed when {reached['by']}"
-                " stamped them."
-            )
+            made.append(f"{name}: {records} existed when stamped by {reached['by']}.")
     if log["replayed"]:
         made.append(
-            f"{name}: {log['replayed']:,} of {log['decisions']:,} decisions, made again from the stored robots.txt,"
-            " come out the same."
+            f"{name}: {log['replayed']:,} of {_many(log['decisions'], 'decision')} were made again from the stored"
+            " robots.txt; each that came out otherwise is named above."
         )
     return made
 
@@ -75,8 +81,8 @@ def _claims_on_time(answer: dict[str, Any]) -> list[str]:
         return []
     covered = coverage["minutes"] - coverage["by_state"]["not covered"]
     said = (
-        f"The logs speak for {covered:,} of the {coverage['minutes']:,} minutes from {coverage['from']} to"
-        f" {coverage['to']}; {coverage['unclean_stops']} unclean stops,"
+        f"The logs speak for {covered:,} of {_many(coverage['minutes'], 'minute')} from {coverage['from']} to"
+        f" {coverage['to']}; {_many(coverage['unclean_stops'], 'unclean stop')},"
         f" gaps of {coverage['gap_seconds']:,.0f} s in all."
     )
     return [said]
@@ -120,7 +126,7 @@ def _lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _many(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}" if count else f"no {noun}s"
 
 
 def _logs(logs: Iterable[dict[str, Any]]) -> Table:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from crawl_audit.seal import Signer
+from crawl_audit.seal import Signer, checkpoint_text
 from crawl_audit.witness import Cosigner
 from reports import brought
 from reports.period import UsageError
@@ -45,3 +46,20 @@ def test_a_file_without_keys_is_a_usage_error(tmp_path: Path, content: bytes) ->
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         brought.read(pins=[str(tmp_path / "none")])
+
+
+def test_the_lines_that_a_log_collector_has_are_pins(tmp_path: Path) -> None:
+    notes = [
+        Signer.generate("crawl-audit/l").sign_note(checkpoint_text("crawl-audit/l", size, bytes(32))) for size in (1, 2)
+    ]
+    lines = ['{"ready": true}', *(json.dumps({"checkpoint": note}) for note in notes), "not JSON", '{"checkpoint": 1}']
+    (tmp_path / "stdout").write_text("\n".join(lines), encoding="utf-8")
+    pins = brought.read(pins=[str(tmp_path / "stdout")]).pins
+    assert [pin.head.size for pin in pins if pin.head is not None] == [1, 2]
+    assert [pin.note for pin in pins] == notes
+
+
+def test_lines_without_a_checkpoint_are_kept_as_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "stdout").write_text('{"ready": true}\n', encoding="utf-8")
+    (pin,) = brought.read(pins=[str(tmp_path / "stdout")]).pins
+    assert pin.fault == "None of its lines holds a checkpoint."

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crawl_audit.records import Action, Basis, Decision, Mode, RobotsOutcome, Verdict
+from crawl_audit.records import Action, Basis, Decision, Gap, Mode, RobotsOutcome, Verdict
 from reports import explain
 from tests import logs
 from tests.reports.command import crawl_audit, refused
@@ -145,3 +145,32 @@ def test_random_octets_as_robots_txt_are_shown_harmlessly(root: Path) -> None:
 
 def test_the_exit_code_of_nothing_is_one() -> None:
     assert explain.exit_code(None) == 1
+
+
+@pytest.mark.parametrize(("by_number", "words"), [(True, "the request left"), (False, "the request may have left")])
+def test_a_decision_that_was_entered_late_says_so(root: Path, by_number: bool, words: str) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    made.add(logs.robots_body(logs.ROBOTS))
+    asked = made.add(logs.snapshot(HOST, logs.ROBOTS))
+    late = replace(logs.decision(HOST, "/a", logs.after(5), body=logs.ROBOTS), snapshot_seq=asked)
+    gap = Gap(
+        recorded_at=logs.after(9),
+        cause="disk_full",
+        first_at=logs.after(4),
+        last_at=logs.after(6),
+        requests=1,
+        kept=1,
+        first_seq=4 if by_number else None,
+        last_seq=4 if by_number else None,
+        file_sha256=None,
+        detail="x",
+    )
+    made.add(gap)
+    made.add(late)
+    other = replace(logs.decision(HOST, "/b", logs.after(20), body=logs.ROBOTS), snapshot_seq=asked)
+    made.add(other)
+    made.publish()
+    shown = crawl_audit("explain", root, late.exchange_id).out
+    assert f"Entered late           {words} before this record was durable (disk_full; gap record 3" in shown
+    assert "Entered late" not in crawl_audit("explain", root, other.exchange_id).out

@@ -122,7 +122,7 @@ def test_a_timestamp_gives_a2_and_says_what_it_does_not_prove(log: Anchored, aut
     found = checked(log, authority.ca)
     assert (ids(found), levels(found)) == ([("H5", Severity.INFO)], [("A2", 0, 3)])
     assert "not that they are the only history" in found[0][0].message
-    assert found[1].levels[0].by.startswith("tsa, 20")
+    assert found[1].levels[0].by.startswith("tsa at 20")
     log.cosign()
     assert ids(checked(log, authority.ca, [COSIGNER])) == []
 

@@ -27,7 +27,16 @@ def test_incomplete_says_what_cannot_be_known(sound: logs.LogBuilder) -> None:
     ran = crawl_audit("verify", sound.root)
     assert ran.code == 3
     assert "H5  " in ran.out
-    assert "the operator could have written" in " ".join(ran.out.split())
+    assert "whoever could write here could have written all of it anew" in " ".join(ran.out.split())
+
+
+def test_with_a_trusted_key_alone_the_operator_could_have_written_it_anew(
+    sound: logs.LogBuilder, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text(sound.signer.verifier.vkey, encoding="utf-8")
+    ran = crawl_audit("verify", sound.root, "--trust", tmp_path / "key")
+    assert ran.code == 3
+    assert "the operator could have written all of it anew" in " ".join(ran.out.split())
 
 
 def test_failed_claims_nothing(sound: logs.LogBuilder) -> None:
