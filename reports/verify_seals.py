@@ -5,6 +5,7 @@ The seals are also the leaves of the log's tree, whose heads checkpoints, pins a
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -131,7 +132,7 @@ def _check_counters(seals: list[SealRow], index: int, where: str, findings: Find
         findings.add("S3", Severity.ERROR, where, f"It states {seal.dropped} dropped records, fewer than before it.")
 
 
-def _check_clock(seals: list[SealRow], log: str, runs: list[tuple[int, str, str, str]], findings: Findings) -> None:
+def _check_clock(seals: list[SealRow], log: str, runs: list[tuple[int, str, str | None, str]], findings: Findings) -> None:
     """T1: the wall clock keeps step with the monotonic one.  T2: seals come as often as the settings say."""
     idle = idle_interval_s(runs[0][2] if runs else "")
     for index, (before, seal) in enumerate(itertools.pairwise(seals), start=1):
@@ -149,20 +150,23 @@ def _check_clock(seals: list[SealRow], log: str, runs: list[tuple[int, str, str,
             findings.add("T2", Severity.WARNING, where, message)
 
 
-def idle_interval_s(settings: str) -> float:
+def idle_interval_s(settings: str | None) -> float:
     """Seconds within which a seal is due without traffic, by recorded settings; the default where they do not say."""
     try:
-        said = json.loads(settings)["logging"]["idle_seal_interval_s"]
+        said = json.loads(settings or "")["logging"]["idle_seal_interval_s"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return _IDLE_SEAL_S
     known = isinstance(said, int | float) and not isinstance(said, bool) and 0 < said <= 86_400
     return float(said) if known else _IDLE_SEAL_S
 
 
-def _check_settings(seals: list[SealRow], log: str, runs: list[tuple[int, str, str, str]], findings: Findings) -> None:
-    """S4: a seal states the settings of the run record in force."""
+def _check_settings(seals: list[SealRow], log: str, runs: list[tuple[int, str, str | None, str]], findings: Findings) -> None:
+    """S4: a seal states the settings of the run record in force, and that record the digest of its settings."""
     if not runs:
         findings.add("S4", Severity.WARNING, log, "The log has no run record, so its settings and key are not known.")
+    for seq, _, settings, digest in runs:
+        if isinstance(settings, str) and hashlib.sha256(settings.encode("utf-8")).hexdigest() != digest:
+            findings.add("S4", Severity.ERROR, f"{log} {seq}", "The settings on record do not have their digest.")
     position = 0
     for index, seal in enumerate(seals):
         while position < len(runs) and runs[position][0] < seal.seq:

@@ -45,6 +45,13 @@ def test_other_settings_are_found(sound: logs.LogBuilder) -> None:
     assert "S4" in changed(sound, f"SELECT * REPLACE ('{'ab' * 32}' AS settings_sha256) FROM t")
 
 
+def test_settings_that_were_written_beside_the_digest_of_others_are_found(root: Path) -> None:
+    made = logs.LogBuilder(root, signing=True)
+    made.start(settings="{}")  # under the digest of the settings it stands for
+    made.close(logs.after(3))
+    assert "S4" in checks(verified(root), "error")
+
+
 def test_a_clock_that_goes_back_is_found(sound: logs.LogBuilder) -> None:
     back = "SELECT * REPLACE (recorded_at - INTERVAL 1 HOUR AS recorded_at) FROM t"
     assert "T1" in changed(sound, back, "warning")
