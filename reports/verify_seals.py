@@ -24,6 +24,10 @@ _LATE = 1.5
 _IDLE_SEAL_S = 60.0
 
 
+RunRow = tuple[int, str, str | None, str]
+"""(seq, event, settings, digest of them) of a run record."""
+
+
 @dataclass(slots=True, kw_only=True)
 class SealRow:
     """One seal as stored, with its leaf, and what was counted in the records it covers (None: cannot be counted)."""
@@ -132,7 +136,7 @@ def _check_counters(seals: list[SealRow], index: int, where: str, findings: Find
         findings.add("S3", Severity.ERROR, where, f"It states {seal.dropped} dropped records, fewer than before it.")
 
 
-def _check_clock(seals: list[SealRow], log: str, runs: list[tuple[int, str, str | None, str]], findings: Findings) -> None:
+def _check_clock(seals: list[SealRow], log: str, runs: list[RunRow], findings: Findings) -> None:
     """T1: the wall clock keeps step with the monotonic one.  T2: seals come as often as the settings say."""
     idle = idle_interval_s(runs[0][2] if runs else "")
     for index, (before, seal) in enumerate(itertools.pairwise(seals), start=1):
@@ -160,7 +164,7 @@ def idle_interval_s(settings: str | None) -> float:
     return float(said) if known else _IDLE_SEAL_S
 
 
-def _check_settings(seals: list[SealRow], log: str, runs: list[tuple[int, str, str | None, str]], findings: Findings) -> None:
+def _check_settings(seals: list[SealRow], log: str, runs: list[RunRow], findings: Findings) -> None:
     """S4: a seal states the settings of the run record in force, and that record the digest of its settings."""
     if not runs:
         findings.add("S4", Severity.WARNING, log, "The log has no run record, so its settings and key are not known.")
