@@ -123,15 +123,18 @@ class Log:
 
         Merging lets the directory of a log's segments change places with another.  DuckDB lists files first and leaves
         out without a word what vanished since, so an answer counts only if every directory is still the one it was.
+        An error must come twice: a file may have been replaced, by one with values erased, between two looks at it.
         """
+        failed = False
         for _ in range(_ATTEMPTS):
             before = self._directories()
             try:
                 with self.guarded(own_sql=own_sql) as connection:
                     found = action(connection)
             except (LogFormatError, duckdb.Error):
-                if self._same(before):
+                if failed and self._same(before):
                     raise
+                failed = self._same(before)
                 continue
             if self._same(before):
                 return found

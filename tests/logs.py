@@ -88,8 +88,11 @@ class LogBuilder:
             self.seal(at)
         first, last = self.published, len(self.records) - 1
         directory = self.root / "segments" / self.log / f"{first:012d}-{last:012d}"
-        directory.mkdir(parents=True)
-        write_segment(directory, self.log, list(enumerate(self.records))[first:])
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        made = self.root / f"{self.log}.being-made"  # as the sidecar does: there whole or not at all
+        made.mkdir()
+        write_segment(made, self.log, list(enumerate(self.records))[first:])
+        made.rename(directory)
         self.published = len(self.records)
         if self.signing:
             self.checkpoint()
