@@ -79,21 +79,9 @@ def _targets() -> list[str]:
     return [*PATHS, *(f"{rule}page" for rule in rules if "*" not in rule)][:16]
 
 
-def _segment(
-    connection: duckdb.DuckDBPyConnection,
-    root: Path,
-    made: logs.LogBuilder,
-    tree: Frontier,
-    state: dict[str, int],
-    count: int,
-    per_seal: int,
-    *,
-    last: bool,
-) -> None:
-    first, done = state["seq"], state["done"]
+def _exchanges(connection: duckdb.DuckDBPyConnection, first: int, done: int, count: int, per_seal: int) -> None:
+    """Fill the tables ``decision`` and ``completion`` with the exchanges of one segment."""
     digest = hashlib.sha256(ROBOTS).hexdigest()
-    seals = -(-count // per_seal)
-    extra = 1 if last else 0  # the record of the stop, before the last seal
     # Exchange n of the segment: decision at 2n plus one for every seal before it, its completion right after.
     connection.execute(f"""
         CREATE OR REPLACE TABLE decision AS
@@ -125,6 +113,23 @@ def _segment(
     for kind in ("decision", "completion"):
         wanted = ", ".join(f"{name}::{sql_type} AS {name}" for name, sql_type in schema.stored_columns(kind))
         connection.execute(f"CREATE OR REPLACE TABLE {kind} AS SELECT {wanted} FROM {kind}")
+
+
+def _segment(
+    connection: duckdb.DuckDBPyConnection,
+    root: Path,
+    made: logs.LogBuilder,
+    tree: Frontier,
+    state: dict[str, int],
+    count: int,
+    per_seal: int,
+    *,
+    last: bool,
+) -> None:
+    first, done = state["seq"], state["done"]
+    seals = -(-count // per_seal)
+    extra = 1 if last else 0  # the record of the stop, before the last seal
+    _exchanges(connection, first, done, count, per_seal)
     size = 2 * count + seals + extra
     directory = root / "segments" / LOG / f"{first:012d}-{first + size - 1:012d}"
     directory.mkdir(parents=True)

@@ -11,7 +11,7 @@ import binascii
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from crawl_audit.errors import LogFormatError
+from crawl_audit.errors import ConfigurationError, LogFormatError
 from crawl_audit.seal import Signer, Verifier
 
 _PREFIX = "PRIVATE+KEY+"
@@ -38,6 +38,19 @@ def signer_of(text: str) -> Signer:
     if made.verifier.key_id.hex() != key_id:
         raise LogFormatError(f"The private key {name} does not match its own key id.")
     return made
+
+
+def signer_of_file(name: str, mode: int, text: str) -> Signer:
+    """The signer of a key file by its name, its mode (``st_mode``) and its text.
+
+    Raises ConfigurationError where others than its owner may read it, or where it holds no key.
+    """
+    if mode & 0o077:
+        raise ConfigurationError(f"Others may read the key file {name}: take their rights away with `chmod 600`.")
+    try:
+        return signer_of(text)
+    except LogFormatError as error:
+        raise ConfigurationError(f"The key file {name} holds no usable key: {error}") from error
 
 
 def _signer(name: str, seed: bytes) -> Signer:

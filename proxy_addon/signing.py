@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import stat
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogFormatError
-from crawl_audit.note_key import key_text, signer_of
+from crawl_audit.note_key import key_text, signer_of, signer_of_file
 from crawl_audit.seal import Signer, Verifier, origin, verify_note
 from proxy_addon.anchor_settings import SigningSettings
 from proxy_addon.log_directory import fsync_path
@@ -85,12 +84,7 @@ def read_key(path: Path) -> Signer:
             text = file.read(4096)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The key file {path} cannot be read: {error}.") from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError(f"Others may read the key file {path}: take their rights away with `chmod 600`.")
-    try:
-        return signer_of(text)
-    except LogFormatError as error:
-        raise ConfigurationError(f"The key file {path} holds no usable key: {error}") from error
+    return signer_of_file(str(path), mode, text)
 
 
 class CommandSigner:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from crawl_audit.errors import ConfigurationError, LogFormatError
-from crawl_audit.note_key import key_text, signer_of
+from crawl_audit.note_key import key_text, signer_of, signer_of_file
 from crawl_audit.seal import Signer
 
 _SEED_BYTES = 32
@@ -37,9 +36,4 @@ def read_key(path: Path) -> Signer:
             text = file.read(4096)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The key file {path} cannot be read: {error}.") from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError(f"Others may read the key file {path}: take their rights away with `chmod 600`.")
-    try:
-        return signer_of(text)
-    except LogFormatError as error:
-        raise ConfigurationError(f"The key file {path} holds no usable key: {error}") from error
+    return signer_of_file(str(path), mode, text)
