@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -322,13 +322,21 @@ def parse_note(note: str) -> Note:
 def verify_note(note: str, verifiers: Sequence[Verifier]) -> tuple[Verifier, ...]:
     """The given keys whose signature on the note holds; raises LogFormatError where a line of a known key does not."""
     parsed = parse_note(note)
-    known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
     held = []
-    for line in parsed.signatures:
-        verifier = known.get((line.name, line.key_id))
-        if verifier is None:
-            continue  # C2SP signed-note: signatures by unknown keys are ignored
+    for verifier, line in lines_by(parsed, verifiers):
         if not verifier.verifies(parsed.text, line.signature):
             raise LogFormatError(f"The signature of {line.name} on a note does not hold.")
         held.append(verifier)
     return tuple(held)
+
+
+def lines_by[V: Verifier](note: Note, verifiers: Sequence[V]) -> Iterator[tuple[V, Signature]]:
+    """The signature lines of a note that name one of the given keys, each with that key; nothing is verified yet.
+
+    Lines by unknown keys are left out, as C2SP signed-note and tlog-witness say.
+    """
+    known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
+    for line in note.signatures:
+        verifier = known.get((line.name, line.key_id))
+        if verifier is not None:
+            yield verifier, line

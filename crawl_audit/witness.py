@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from crawl_audit.errors import LogFormatError
-from crawl_audit.seal import Checkpoint, Signer, Verifier, parse_checkpoint, parse_note
+from crawl_audit.seal import Checkpoint, Signer, Verifier, lines_by, parse_checkpoint, parse_note
 
 SIZE_CONTENT_TYPE = "text/x.tlog.size"
 """Content-Type of a 409, whose body is the size of the last tree the witness signed."""
@@ -58,12 +58,8 @@ class Cosignature:
 def cosignatures(note: str, cosigners: Sequence[Cosigner]) -> tuple[Cosignature, ...]:
     """The cosignatures on a note by the given witnesses; raises LogFormatError where one of theirs does not hold."""
     parsed = parse_note(note)
-    known = {(cosigner.name, cosigner.key_id): cosigner for cosigner in cosigners}
     held = []
-    for line in parsed.signatures:
-        cosigner = known.get((line.name, line.key_id))
-        if cosigner is None:
-            continue  # C2SP tlog-witness: cosignatures from unknown keys are ignored
+    for cosigner, line in lines_by(parsed, cosigners):
         if not cosigner.verifies(parsed.text, line.signature):
             raise LogFormatError(f"The cosignature of {line.name} on a checkpoint does not hold.")
         held.append(Cosignature(by=cosigner, at_s=_stated_s(line.signature)))
