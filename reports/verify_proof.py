@@ -27,6 +27,8 @@ from reports.proved_decision import ProvedDecision
 
 _INCLUDED = "The records shown are part of the log whose head is shown, unchanged since that head was signed."
 _REPLAYED = "The decision, made again from the robots.txt shown, is the same."
+_DUCKDB_MARK = b"DUCK"
+_DUCKDB_MARK_AT = 8  # octets, after the check sum of the first block
 _LIMITS = (
     (
         1,
@@ -37,12 +39,16 @@ _LIMITS = (
 
 
 def is_proof(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is to be checked as a proof: a regular file that begins like a JSON object."""
+    """Whether a file is to be checked as a proof: a regular file that begins like a JSON object.
+
+    A DuckDB file begins with a check sum, of which one in 256 has the first octet ``{``; its mark comes after that.
+    """
     file = Path(path)
     if not file.is_file():
         return False
     with file.open("rb") as stream:
-        return stream.read(64).lstrip()[:1] == b"{"
+        start = stream.read(64)
+    return start.lstrip()[:1] == b"{" and not start.startswith(_DUCKDB_MARK, _DUCKDB_MARK_AT)
 
 
 def verify(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from crawl_audit import proof_text
@@ -164,6 +165,16 @@ def test_no_octet_of_it_can_be_changed(check: Checker, proof: Proof) -> None:
                 assert found == ["F3"]
             assert answer["result"] == "incomplete"
     assert changed > 1000
+
+
+def test_a_database_whose_check_sum_begins_like_a_proof_is_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE t (i INTEGER)")
+    octets = path.read_bytes()
+    for start in (b"{", b" {", b"\n\t{"):
+        path.write_bytes(start + octets[len(start) :])
+        assert not verify_proof.is_proof(path)
 
 
 def test_cut_off_anywhere_it_is_refused(check: Checker, proof: Proof) -> None:
