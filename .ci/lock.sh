@@ -26,9 +26,9 @@ compile() { # NAME OPTION...
 }
 
 mkdir -p requirements
-compile dev pyproject.toml --extra proxy --extra anchors --group dev
+compile dev pyproject.toml --extra proxy --extra anchors --extra html --group dev
 compile demo pyproject.toml --extra proxy --extra anchors --group demo --constraints requirements/dev.txt
 compile proxy pyproject.toml --extra proxy --extra anchors --constraints requirements/dev.txt
-compile auditor pyproject.toml --extra anchors --constraints requirements/dev.txt
+compile auditor pyproject.toml --extra anchors --extra html --constraints requirements/dev.txt
 compile build --group build --constraints requirements/dev.txt
 compile fuzz pyproject.toml --group fuzz --constraints requirements/dev.txt
