@@ -13,8 +13,10 @@ from pathlib import Path
 
 from crawl_audit import leaf_sql, schema, seal, views
 from crawl_audit.records import Action, Basis, Completion, Instant, Outcome
+from reports import schemas
 
 DOCUMENTS = Path(__file__).resolve().parent
+SCHEMAS = DOCUMENTS / "schemas"
 VERIFY_SQL = DOCUMENTS.parent / "reports" / "sql" / "verify.sql"
 _PART = re.compile(
     r"(?P<start><!-- generated: (?P<name>[a-z_]+) -->\n).*?(?P<end><!-- end of (?P=name) -->)", re.DOTALL
@@ -156,11 +158,35 @@ def faults() -> str:
     return f"Run on {'; '.join(made)}.\n\n" + table(head, cells)
 
 
+_RECORD_HEAD = ("field", "meaning", "asked by", "source", "public", "regulator")
+
+
+def record_tables() -> str:
+    """Every type of record: its fields, who asks for each, where it comes from, and who is shown what."""
+    parts = []
+    for record in schemas.record_types():
+        parts.append(f"### `{record.name}` {record.version}\n\n{record.meaning[0].upper()}{record.meaning[1:]}: ")
+        parts.append(f"[{schemas.file_name(record)}](schemas/{schemas.file_name(record)}).\n\n")
+        parts.append(_record_table(schemas.rows(record)) + "\n")
+    return "".join(parts)
+
+
+def envelope_table() -> str:
+    """What every record carries besides its own fields."""
+    return _record_table(schemas.envelope_rows())
+
+
+def _record_table(rows: list[tuple[str, ...]]) -> str:
+    return table(_RECORD_HEAD, [(f"`{path}`", *(cell or "–" for cell in cells)) for path, *cells in rows])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "entries": entry_tables,
+    "envelope": envelope_table,
     "example": example,
     "faults": faults,
     "kinds": kinds,
+    "records": record_tables,
     "views": view_tables,
     "words": words,
 }
@@ -190,8 +216,16 @@ def rendered(text: str) -> str:
     return _PART.sub(lambda match: f"{match['start']}\n{PARTS[match['name']]().strip()}\n\n{match['end']}", text)
 
 
+def schema_files() -> dict[str, str]:
+    """The files of docs/schemas that today's declarations give; published ones of older versions stay beside them."""
+    return {schemas.file_name(record): schemas.schema_text(record) for record in schemas.record_types()}
+
+
 def main() -> None:
     """Write every document that has changed."""
+    SCHEMAS.mkdir(exist_ok=True)
+    for name, text in schema_files().items():
+        (SCHEMAS / name).write_text(text, encoding="utf-8")
     for path in sorted(DOCUMENTS.glob("*.md")):
         old = path.read_text(encoding="utf-8")
         new = rendered(old)

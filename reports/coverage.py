@@ -6,10 +6,97 @@ import itertools
 from datetime import datetime
 from typing import Any
 
+from reports.fields import Field, Form, Show, Source
 from reports.log import Log, Row
 from reports.period import Period, iso, now
+from reports.render import Chart, ChartKind, Table
+from reports.words import ENGLISH, Words
 
 Span = tuple[datetime, datetime]
+_LOGS_DRAWN = 12
+
+_MACHINES = "start and stop of each sidecar; given to regulators"
+_TROUBLE = "operational trouble; given to regulators"
+
+
+def _hidden(name: str, form: Form, meaning: str, note: str, fields: tuple[Field, ...] = (), key: str = "") -> Field:
+    return Field(
+        name=name,
+        form=form,
+        meaning=meaning,
+        public=Show.WITHHELD,
+        reason="security",
+        note=note,
+        fields=fields,
+        key=key,
+    )
+
+
+_SPAN = (
+    Field(name="from", form=Form.INSTANT, meaning="begin", regulator=Show.AS_IS),
+    Field(name="to", form=Form.INSTANT, meaning="end", regulator=Show.AS_IS),
+)
+_LOG = (
+    Field(name="log", form=Form.TEXT, meaning="id of the log: one start of one sidecar"),
+    Field(name="node", form=Form.TEXT, meaning="name of the sidecar, as configured"),
+    Field(name="modes", form=Form.TEXTS, meaning="`audit`, `enforce`"),
+    Field(name="started_at", form=Form.INSTANT, meaning="start", regulator=Show.AS_IS),
+    Field(name="stopped_at", form=Form.INSTANT, meaning="orderly stop; null: none recorded", regulator=Show.AS_IS),
+    Field(name="last_record_at", form=Form.INSTANT, meaning="last record", regulator=Show.AS_IS),
+    Field(name="first_seq", form=Form.COUNT, meaning="first record there is"),
+    Field(name="last_seq", form=Form.COUNT, meaning="last record there is"),
+    Field(name="records", form=Form.COUNT, meaning="records there are"),
+    Field(name="missing_records", form=Form.COUNT, meaning="records there should be and are not"),
+    Field(name="pruned_records", form=Form.COUNT, meaning="records pruned on record"),
+    Field(name="dropped_records", form=Form.COUNT, meaning="records that could not be written"),
+)
+FIELD = Field(
+    name="coverage",
+    form=Form.RECORD,
+    nullable=False,
+    meaning="what the answer can rest on",
+    asked_by="evidence",
+    fields=(
+        Field(
+            name="proxied_only",
+            form=Form.FLAG,
+            meaning="always true: what went past the sidecar is not in the log",
+            nullable=False,
+        ),
+        Field(
+            name="covered",
+            form=Form.TEXT,
+            meaning="how much of the period the log covers",
+            words=("all", "part", "none"),
+            nullable=False,
+        ),
+        Field(name="periods", form=Form.RECORDS, key="from", meaning="times covered by at least one log", fields=_SPAN),
+        _hidden("gaps", Form.RECORDS, "times in the period that no log covers", _MACHINES, _SPAN, "from"),
+        Field(name="gap_count", form=Form.COUNT, meaning="how many such times", public=Show.AS_IS, nullable=False),
+        _hidden("logs", Form.RECORDS, "the logs of the period", _MACHINES, _LOG, "log"),
+        Field(name="log_count", form=Form.COUNT, meaning="how many logs", public=Show.AS_IS, nullable=False),
+        Field(name="missing_records", form=Form.COUNT, meaning="records that are missing from the segments"),
+        Field(name="pruned_records", form=Form.COUNT, meaning="records pruned on record"),
+        Field(name="dropped_records", form=Form.COUNT, meaning="records not written; their requests did not leave"),
+        _hidden("incidents", Form.TALLY, "what made the log less than complete, by fixed word", _TROUBLE),
+        _hidden("tunnels", Form.TALLY, "connections that were not plain requests", _TROUBLE),
+        Field(
+            name="fail_open",
+            form=Form.RECORD,
+            meaning="requests that left before their record was durable; null: none",
+            fields=(
+                Field(name="requests", form=Form.COUNT, meaning="how many left"),
+                Field(name="kept", form=Form.COUNT, meaning="how many were entered late"),
+                Field(name="gap_records", form=Form.COUNT, meaning="in how many stretches"),
+                Field(name="from", form=Form.INSTANT, meaning="the first", regulator=Show.AS_IS),
+                Field(name="to", form=Form.INSTANT, meaning="the last", regulator=Show.AS_IS),
+            ),
+        ),
+        _hidden("live_files", Form.COUNT, "files of a running sidecar, not yet readable", _TROUBLE),
+        _hidden("quarantined_files", Form.COUNT, "files that could not be opened", _TROUBLE),
+        Field(name="reason", form=Form.TEXT, meaning="why nothing can be read; null otherwise", source=Source.TOOL),
+    ),
+)
 
 
 def coverage(log: Log, period: Period) -> dict[str, Any]:
@@ -28,7 +115,9 @@ def coverage(log: Log, period: Period) -> dict[str, Any]:
         "covered": "none" if not spans else "part" if gaps else "all",
         "periods": [{"from": iso(start), "to": iso(end)} for start, end in spans],
         "gaps": [{"from": iso(start), "to": iso(end)} for start, end in gaps],
+        "gap_count": len(gaps),
         "logs": [_shown(row) for row in inside],
+        "log_count": len(inside),
         "missing_records": sum(row["missing"] for row in inside),
         "pruned_records": sum(row["pruned"] for row in inside),
         "dropped_records": sum(row["dropped"] for row in inside),
@@ -37,6 +126,7 @@ def coverage(log: Log, period: Period) -> dict[str, Any]:
         "fail_open": _fail_open(log.one("gaps", **period.parameters)),
         "live_files": len(log.files.live),
         "quarantined_files": len(log.files.quarantine),
+        "reason": None,
     }
 
 
@@ -46,6 +136,7 @@ def nothing(reason: str) -> dict[str, Any]:
         "proxied_only": True,
         "covered": "none",
         **{name: [] for name in ("periods", "gaps", "logs")},
+        **dict.fromkeys(("gap_count", "log_count"), 0),
         **dict.fromkeys(("missing_records", "pruned_records", "dropped_records", "live_files", "quarantined_files"), 0),
         **{name: {} for name in ("incidents", "tunnels")},
         "fail_open": None,
@@ -66,15 +157,18 @@ def unrecorded(log: Log, period: Period) -> str | None:
     return notice({"fail_open": _fail_open(log.one("gaps", **period.parameters))})
 
 
-def notice(answer: dict[str, Any]) -> str | None:
+def notice(answer: dict[str, Any], words: Words = ENGLISH) -> str | None:
     """What every answer must begin with where requests left unrecorded in its period; ``answer`` is a coverage."""
     found = answer["fail_open"]
     if found is None:
         return None
-    when = "" if "from" not in found else f", from {found['from']} to {found['to']}"
-    return (
-        f"{found['requests']} requests left before their record was durable (fail_open{when}); of these {found['kept']}"
-        " were kept and the others are not in the log."
+    return words(
+        "{requests} requests left before their record was durable (fail_open, from {start} to {end}); of these {kept}"
+        " were kept and the others are not in the log.",
+        requests=found["requests"],
+        kept=found["kept"],
+        start=found["from"],
+        end=found["to"],
     )
 
 
@@ -150,30 +244,73 @@ def _gaps(spans: list[Span], period: Period) -> list[Span]:
     return made
 
 
-def summary(answer: dict[str, Any]) -> list[str]:
-    """Coverage in a few plain sentences."""
-    periods, gaps = answer["periods"], answer["gaps"]
-    said = notice(answer)
+def summary(answer: dict[str, Any], words: Words = ENGLISH) -> list[str]:
+    """Coverage in a few plain sentences, as far as the level of ``answer`` shows it."""
+    periods, gaps = answer["periods"], answer.get("gaps", [])
+    said = notice(answer, words)
     lines = [] if said is None else [said]
     if not periods:
-        lines += [answer.get("reason", "No log in this directory covers the period asked for.")]
+        lines += [answer["reason"] or words("No log in this directory covers the period asked for.")]
     else:
-        count = len(answer["logs"])
-        lines += [f"Covered: {periods[0]['from']} to {periods[-1]['to']}, {count} log{'s' if count != 1 else ''}."]
+        start, end = periods[0]["from"], periods[-1]["to"]
+        lines += [words("Covered: {start} to {end}, logs: {count}.", start=start, end=end, count=answer["log_count"])]
     if gaps:
-        listed = "; ".join(f"{gap['from']} to {gap['to']}" for gap in gaps[:3])
-        more = f"; and {len(gaps) - 3} more" if len(gaps) > 3 else ""
-        lines.append(f"Not covered: {listed}{more}.")
+        listed = "; ".join(words("{start} to {end}", start=gap["from"], end=gap["to"]) for gap in gaps[:3])
+        more = "" if len(gaps) <= 3 else words("; and {count} more", count=len(gaps) - 3)
+        lines.append(words("Not covered: {spans}{more}.", spans=listed, more=more))
+    elif answer["gap_count"]:
+        lines.append(words("Gaps in it: {count}.", count=answer["gap_count"]))
     for key, sentence in (
-        ("missing_records", "{} records are missing from the segments: ask for them, or take the log for incomplete."),
-        ("pruned_records", "{} records were pruned; nothing can be told of the time they were of."),
-        ("dropped_records", "{} records could not be written; their requests did not leave."),
-        ("live_files", "{} live file(s) hold records not yet readable (`crawl-audit-proxy seal` publishes them)."),
-        ("quarantined_files", "{} file(s) lie in quarantine and were not read."),
+        (
+            "missing_records",
+            words("Records missing from the segments: {count}; ask for them, or take the log for incomplete."),
+        ),
+        ("pruned_records", words("Records pruned: {count}; nothing can be told of the time they were of.")),
+        ("dropped_records", words("Records that could not be written: {count}; their requests did not leave.")),
+        (
+            "live_files",
+            words("Live files with records not yet readable: {count} (`crawl-audit-proxy seal` publishes them)."),
+        ),
+        ("quarantined_files", words("Files in quarantine, not read: {count}.")),
     ):
-        if answer[key]:
-            lines.append(sentence.format(answer[key]))
-    for key, title in (("incidents", "Incidents"), ("tunnels", "Connections that were not plain requests")):
-        if answer[key]:
+        if answer.get(key):
+            lines.append(sentence.format(count=answer[key]))
+    for key, title in (
+        ("incidents", words("Incidents")),
+        ("tunnels", words("Connections that were not plain requests")),
+    ):
+        if answer.get(key):
             lines.append(f"{title}: " + ", ".join(f"{name} {count}" for name, count in answer[key].items()) + ".")
     return lines
+
+
+def charts(answer: dict[str, Any], words: Words = ENGLISH) -> tuple[Chart, ...]:
+    """Times covered and not covered, drawn; nothing where the level shows months only."""
+    if "gaps" not in answer or not answer["periods"]:
+        return ()
+    covered, gap, name = words("covered"), words("gap"), words("all logs")
+    rows = [(name, covered, span["from"], span["to"]) for span in answer["periods"]]
+    rows += [(name, gap, span["from"], span["to"]) for span in answer["gaps"]]
+    rows += [
+        (
+            one["log"],
+            covered,
+            one["started_at"] or answer["periods"][0]["from"],
+            one["stopped_at"] or one["last_record_at"],
+        )
+        for one in answer["logs"][:_LOGS_DRAWN]
+    ]
+    header = (words("Log"), words("State"), words("From"), words("To"))
+    return (
+        Chart(
+            kind=ChartKind.SPANS,
+            title=words("Coverage and its gaps"),
+            says=words(
+                "Times covered by the log: {count}; gaps: {gaps}.",
+                count=len(answer["periods"]),
+                gaps=answer["gap_count"],
+            ),
+            table=Table(header, tuple(rows)),
+            tones=((covered, "good"), (gap, "bad")),
+        ),
+    )
