@@ -56,6 +56,11 @@ class SignalPolicy:
         """Whether it can deny anything."""
         return bool(self._denied)
 
+    def denied(self, protocol: str) -> frozenset[Purpose]:
+        """The uses whose refusal by a protocol denies a request; never one that the protocol has no word for."""
+        known = frozenset(_CATEGORIES.get(protocol, Purpose))
+        return self._denied.get(protocol, frozenset()) & known
+
     def refusal(
         self, purpose: str | None, target: str, wishes: Wishes, tdmrep: tuple[TdmrepEntry, ...] = ()
     ) -> str | None:
