@@ -5,17 +5,46 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reports import levels
-from reports.declarations import listed, settings_object
-from reports.levels import Level, withheld
+from reports.fields import Field, Form, Show
 from reports.log import Log
 from reports.period import Period
+from reports.recorded_settings import listed, settings_object
 
 _SCOPE = ("sites", "hosts", "path_prefixes", "crawlers")
 _GROUNDS = ("reason", "reference", "approver", "not_before", "until", *_SCOPE)
-_PUBLIC = ("reason", "until")
-PUBLIC_WITHHELD = withheld(
-    "exemptions", "trade_secret", "reference, approver and scope; given to regulators, reason and end are shown"
+
+
+def _confidential(name: str, form: Form, meaning: str) -> Field:
+    return Field(
+        name=name,
+        form=form,
+        meaning=meaning,
+        public=Show.WITHHELD,
+        reason="trade_secret",
+        note="given to regulators; reason and end are shown",
+    )
+
+
+FIELD = Field(
+    name="exemptions",
+    form=Form.RECORDS,
+    key="exemption",
+    meaning="declared exemptions (a licence, an own site) that covered requests",
+    label="Exemptions declared and used",
+    fields=(
+        Field(name="exemption", form=Form.TEXT, meaning="its id"),
+        Field(name="covered", form=Form.COUNT, meaning="requests in its scope"),
+        Field(name="applied", form=Form.COUNT, meaning="of these, those the site disallows"),
+        Field(name="reason", form=Form.TEXT, meaning="ground declared in the settings"),
+        _confidential("reference", Form.TEXT, "contract or file number"),
+        _confidential("approver", Form.TEXT, "who approved it"),
+        _confidential("not_before", Form.TEXT, "begin, as declared"),
+        Field(name="until", form=Form.TEXT, meaning="end, as declared"),
+        _confidential("sites", Form.TEXTS, "sites it is for"),
+        _confidential("hosts", Form.TEXTS, "hosts it is for"),
+        _confidential("path_prefixes", Form.TEXTS, "paths it is for"),
+        _confidential("crawlers", Form.TEXTS, "crawlers it is for"),
+    ),
 )
 
 
@@ -28,7 +57,7 @@ def declared(log: Log) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def used(log: Log, period: Period, level: Level) -> dict[str, list[dict[str, Any]]]:
+def used(log: Log, period: Period) -> dict[str, list[dict[str, Any]]]:
     """Crawler → the exemptions that covered requests of it in the period; one row for each declaration.
 
     ``covered`` counts the requests in its scope, ``applied`` those that the site disallowed and that were allowed by
@@ -48,10 +77,4 @@ def used(log: Log, period: Period, level: Level) -> dict[str, list[dict[str, Any
         one = rows.setdefault(row["crawler"], {}).setdefault(key, shown)
         one["covered"] += row["covered"]
         one["applied"] += row["applied"]
-    return {crawler: [_at(level, one) for one in found.values()] for crawler, found in rows.items()}
-
-
-def _at(level: Level, one: dict[str, Any]) -> dict[str, Any]:
-    counts = {name: levels.count(one[name], level) for name in ("covered", "applied")}
-    names = _PUBLIC if level is Level.PUBLIC else _GROUNDS
-    return {"exemption": one["exemption"], **counts, **{name: one[name] for name in names}}
+    return {crawler: list(found.values()) for crawler, found in rows.items()}

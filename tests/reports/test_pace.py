@@ -12,7 +12,8 @@ import pytest
 
 from crawl_audit.records import Action, Decision
 from reports.levels import Level
-from reports.pace import pace
+from reports.pace import FIELD, pace
+from reports.projection import project
 from tests import logs
 from tests.reports.command import crawl_audit
 
@@ -91,7 +92,7 @@ def test_the_pace_at_each_authority_is_what_the_records_say_worst_first(paced: l
 def test_hosts_are_left_out_of_what_is_public_and_that_is_said(paced: logs.LogBuilder) -> None:
     answer = crawl_audit("report", "activity", paced.root, "--level", "public", "--format", "json").json
     assert all("pace_by_authority" not in crawler for crawler in answer["crawlers"])
-    assert "pace_by_authority" in {one["field"] for one in answer["withheld"]}
+    assert "crawlers[].pace_by_authority" in {one["field"] for one in answer["withheld"]}
 
 
 def test_where_no_pace_is_asked_there_is_nothing_to_keep(root: Path) -> None:
@@ -104,7 +105,7 @@ def test_where_no_pace_is_asked_there_is_nothing_to_keep(root: Path) -> None:
 
 def test_in_public_the_counts_are_rough() -> None:
     row = {"pace_asked": 123, "faster_than_asked": 0, "shortest_interval_ms": 7, "median_interval_ms": 9, "held": 1}
-    assert pace(row, Level.PUBLIC) == {
+    assert project({"pace": pace(row)}, (FIELD,), Level.PUBLIC).shown["pace"] == {
         "asked": "100-999",
         "faster_than_asked": 0,
         "shortest_interval_ms": 7,
