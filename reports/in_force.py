@@ -85,11 +85,18 @@ def _number(settings: dict[str, Any], section: str, name: str, default: float, m
 
 def events(shots: Iterable[Shot], granted: Allowances) -> Iterator[Event]:
     """What became of each snapshot, in order; ``shots`` ordered by scheme, host, port and then ``seq``."""
+    for _, _, caused in steps(shots, granted):
+        yield from caused
+
+
+def steps(shots: Iterable[Shot], granted: Allowances) -> Iterator[tuple[Shot, bool, list[Event]]]:
+    """Each snapshot with whether it came into force and what it did to others; ``shots`` ordered as for events."""
     scope: _Scope | None = None
     for shot in shots:
         if scope is None or shot[:3] != scope.name:
             scope = _Scope(shot[:3], granted)
-        yield from scope.add(shot)
+        caused = list(scope.add(shot))
+        yield shot, scope.holds(shot), caused
 
 
 class _Scope:
@@ -119,6 +126,10 @@ class _Scope:
                 yield self._replaced(one, shot)
         yield from (Event(one.seq, shot.seq, shot.recorded_at, shot.valid_until) for one in good)
         self._held, self._aside, self._good = shot, None, good
+
+    def holds(self, shot: Shot) -> bool:
+        """Whether this snapshot is the one that came into force last."""
+        return self._held is shot
 
     def _replaced(self, one: Shot, by: Shot) -> Event:
         self._recent.append((by.recorded_at, one))
