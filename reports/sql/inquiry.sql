@@ -13,6 +13,7 @@ WITH matched AS (
 SELECT count(*) AS requests,
        count(*) FILTER (WHERE action = 'forwarded') AS forwarded,
        count(*) FILTER (WHERE action = 'denied') AS denied,
+       count(*) FILTER (WHERE verdict = 'disallowed') AS disallowed,
        count(*) FILTER (WHERE action = 'forwarded' AND verdict = 'disallowed') AS violations,
        count(*) FILTER (WHERE action = 'forwarded' AND basis = 'robots_txt') AS robots_txt_requests,
        -- content: a 2xx answer of which at least one octet came, robots.txt itself not counted
@@ -20,6 +21,7 @@ SELECT count(*) AS requests,
            AS content_responses,
        CAST(coalesce(sum(response_bytes), 0) AS BIGINT) AS bytes,
        count(*) FILTER (WHERE action = 'forwarded' AND outcome IS NULL) AS without_completion,
+       count(*) FILTER (WHERE target IS NULL) AS without_target,
        min(recorded_at) AS first_at,
        max(recorded_at) AS last_at
 FROM matched;

@@ -1,6 +1,6 @@
 -- Which crawlers made the matched requests.
 WITH matched AS (
-    SELECT * FROM exchange
+    SELECT * FROM decision
     WHERE ($site::VARCHAR IS NULL OR site = $site::VARCHAR)
       AND ($site::VARCHAR IS NOT NULL OR host = $host::VARCHAR
            OR ($subdomains::BOOLEAN AND ends_with(host, '.' || $host::VARCHAR)))

@@ -1,0 +1,26 @@
+-- The rows of a manifest: how many can be compared, how many the log has, and the first that cannot be compared.
+-- Digests are compared by their first 128 bits, addresses by those of their SHA-256: half the memory, as sure.
+WITH collected AS (
+    SELECT DISTINCT
+           TRY_CAST('0x' || left(CASE $by::VARCHAR WHEN 'url' THEN sha256(url) ELSE body_sha256 END, 32) AS UHUGEINT)
+               AS value
+    FROM exchange
+    -- content: a 2xx answer of which at least one octet came, robots.txt itself not counted
+    WHERE status BETWEEN 200 AND 299 AND response_bytes > 0 AND basis <> 'robots_txt'
+      AND ($site::VARCHAR IS NULL OR site = $site::VARCHAR)
+      AND ($site::VARCHAR IS NOT NULL OR $host::VARCHAR IS NULL OR host = $host::VARCHAR
+           OR ($subdomains::BOOLEAN AND ends_with(host, '.' || $host::VARCHAR)))
+      AND ($scheme::VARCHAR IS NULL OR scheme = $scheme::VARCHAR)
+      AND ($port::BIGINT IS NULL OR port = $port::BIGINT)
+      AND ($targets::VARCHAR[] IS NULL OR list_contains($targets::VARCHAR[], target))
+      AND ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
+      AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
+),
+held AS (
+    SELECT original, value, value IN (SELECT value FROM collected WHERE value IS NOT NULL) AS matched FROM manifest
+)
+SELECT count(*) AS rows,
+       count(*) FILTER (WHERE value IS NULL) AS invalid,
+       count(*) FILTER (WHERE matched) AS matched,
+       coalesce(min(left(original, 100), 3) FILTER (WHERE value IS NULL), []) AS examples
+FROM held;
