@@ -12,8 +12,10 @@ import pytest
 
 from crawl_audit import records
 from crawl_audit.records import Gap, Instant
-from reports import coverage, envelope, inquiry, matching
+from reports import coverage, envelope, matching
+from reports.declarations import Declarations
 from reports.disclaimers import TEXTS
+from reports.kinds import inquiry
 from reports.log import NothingSealedError, open_log
 from reports.period import Period, parse_period
 from tests import logs
@@ -102,7 +104,7 @@ def test_a_hole_in_the_log_forbids_to_say_no_record(root: Path) -> None:
     ran = crawl_audit("inquiry", root, "hidden.example", "--format", "json")
     assert (ran.code, ran.json["result"], ran.json["coverage"]["missing_records"]) == (3, "cannot_determine", 2)
     assert crawl_audit("inquiry", root, "shown.example").code == 0
-    assert "2 records are missing" in crawl_audit("inquiry", root, "shown.example").out
+    assert "Records missing from the segments: 2;" in crawl_audit("inquiry", root, "shown.example").out
 
 
 def test_denied_only_is_good_and_says_so(root: Path) -> None:
@@ -131,7 +133,7 @@ def test_dropped_records_incidents_and_tunnels_are_counted(root: Path) -> None:
     assert answer["tunnels"] == {"tls failed": 1}
     assert answer["dropped_records"] == 4
     lines = " ".join(coverage.summary(answer))
-    assert "4 records could not be written" in lines
+    assert "Records that could not be written: 4;" in lines
     assert "hook_error 2" in lines
 
 
@@ -153,9 +155,10 @@ def test_without_any_segment_nothing_can_be_told(root: Path) -> None:
     answer = inquiry.unanswerable(subject, Period(), NothingSealedError("No segment."))
     with open_log(str(two_runs(root))) as log:
         whole = inquiry.inquiry(log, subject, Period())
-        assert set(envelope.envelope(log, Period(), 0)) == set(envelope.empty(Period(), ""))
+        asked = (Period(), Declarations(), ("inquiry_answer", "1.0"))
+        assert set(envelope.envelope(log, *asked, 0)) == set(envelope.empty(*asked, "No segment."))
     assert set(answer) == set(whole)
-    assert set(answer["coverage"]) - {"reason"} == set(whole["coverage"])
+    assert set(answer["coverage"]) == set(whole["coverage"])
 
 
 def gap(**changes: Any) -> Gap:
@@ -224,7 +227,10 @@ def test_a_request_of_which_nothing_is_kept_may_have_been_the_one_asked_for(root
     assert crawl_audit("inquiry", root, "other.example", "--format", "json").json["result"] == result
 
 
-def test_in_public_the_notice_gives_powers_of_ten_and_no_times(root: Path) -> None:
+def test_in_public_the_notice_gives_powers_of_ten_and_months(root: Path) -> None:
     with_gaps(root, gap())
     said = crawl_audit("report", "sites", root, "--level", "public").out.splitlines()[0]
-    assert said.startswith("1-9 requests left before their record was durable (fail_open); of these 1-9 were kept")
+    assert said == (
+        "1-9 requests left before their record was durable (fail_open, from 11/2026 to 11/2026); of these 1-9 were kept"
+        " and the others are not in the log."
+    )
