@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ import duckdb
 
 from crawl_audit import schema, views
 from crawl_audit.errors import LogFormatError
+from crawl_audit.segment_sql import exact_glob
+from reports import footers
 
 MEMORY_LIMIT = "2GB"
 """What one command may hold in memory; nothing is spilled to disk, because a reader leaves no trace."""
@@ -97,10 +99,13 @@ class Log:
 
     def __init__(self, files: Files, connection: duckdb.DuckDBPyConnection) -> None:
         self.files = files
+        self.step = ""
+        """Name of the query that runs, or that ran last."""
         self._connection = connection
 
     def rows(self, query: str, **parameters: Any) -> list[Row]:
         """The rows of the query ``reports/sql/<query>.sql`` with ``$name`` parameters, as column → value."""
+        self.step = query
         return self.select(sql_text(query), parameters)
 
     def one(self, query: str, **parameters: Any) -> Row:
@@ -172,6 +177,11 @@ class Log:
                 " read them with the version of crawl-audit that wrote them, or restore them from a copy."
             ) from error
 
+    def percent(self) -> float | None:
+        """How far the query is that another thread runs, 0 to 100; None where there is none or it cannot tell."""
+        done: float = self._connection.query_progress()
+        return done if done >= 0 else None
+
     def close(self) -> None:
         """Close the connection; the log was never changed."""
         self._connection.close()
@@ -196,8 +206,10 @@ def sql_text(query: str) -> str:
 
 
 @contextmanager
-def open_log(path: str, *, seconds: float | None = None) -> Iterator[Log]:
+def open_log(path: str, *, seconds: float | None = None, also: Sequence[Path] = ()) -> Iterator[Log]:
     """The log in directory ``path``; ``seconds`` bounds how long any one query may run.
+
+    ``also`` names files (absolute paths) that queries may read besides the segments, a manifest for example.
 
     Raises LogFormatError (NotALogError, NothingSealedError) in one sentence where it cannot be read.
     """
@@ -207,22 +219,24 @@ def open_log(path: str, *, seconds: float | None = None) -> Iterator[Log]:
         raise NothingSealedError(
             f"The log directory {path} holds no sealed segment yet, so nothing can be read.{unread}"
         )
-    log = Log(files, _locked_down(files.segments_root, seconds))
+    log = Log(files, _locked_down(files.segments_root, seconds, also))
     try:
-        _refuse_other_versions(log)
-        log.steadily(lambda connection: _create_views(connection, files.segments_root))
+        _refuse_incomplete(log)
+        found = log.steadily(lambda connection: footers.read(connection, files.segments_root))
+        _refuse_other_versions(log, found)
+        log.steadily(lambda connection: _create_views(connection, files.segments_root, found))
         yield log
     finally:
         log.close()
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, segments_root: str) -> None:
-    for statement in views.create_views(segments_root):
+def _create_views(connection: duckdb.DuckDBPyConnection, segments_root: str, found: footers.Footers) -> None:
+    for statement in (*views.create_views(segments_root), footers.view(segments_root, found)):
         connection.execute(statement)
 
 
-def _locked_down(segments_root: str, seconds: float | None) -> duckdb.DuckDBPyConnection:
-    """A fresh in-memory DuckDB that can read ``segments_root`` and nothing else, and cannot be told otherwise."""
+def _locked_down(segments_root: str, seconds: float | None, also: Sequence[Path] = ()) -> duckdb.DuckDBPyConnection:
+    """A fresh in-memory DuckDB that can read these and nothing else, and cannot be told otherwise."""
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -236,28 +250,43 @@ def _locked_down(segments_root: str, seconds: float | None) -> duckdb.DuckDBPyCo
         },
     )
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = true")  # kept count of for Log.percent,
+    connection.execute("SET enable_progress_bar_print = false")  # and never shown by DuckDB itself
     connection.execute("SET parquet_metadata_cache = true")  # every view reads the footers of all its files
     # The order matters: with external access off, allowed_directories can no longer be set.
     # A glob is compared as it is written, so a path with `[` or `*` in it is named in both spellings.
     allowed = {"plain": segments_root + "/", "glob": views.glob_literal(segments_root) + "/"}
     connection.execute("SET allowed_directories = [$plain, $glob]", allowed)
+    spelled = [str(file) for file in also] + [exact_glob(str(file)) for file in also]
+    connection.execute("SET allowed_paths = $also", {"also": spelled})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def _refuse_other_versions(log: Log) -> None:
-    """Raise LogFormatError where a segment was written by a schema version this one does not know."""
+def _refuse_incomplete(log: Log) -> None:
+    """Raise LogFormatError where there is no file of a kind, not even the empty one that every log directory has."""
     for kind in schema.KINDS:
         if not any((log.files.root / "segments").glob(f"*/*/{kind}.parquet")):
             raise LogFormatError(
                 f"{log.files.segments_root} has no file {kind}.parquet anywhere, not even under schema/:"
                 " the copy of the log is incomplete."
             )
-        found = log.select(f"SELECT DISTINCT v FROM {views.parquet(kind, log.files.segments_root)} ORDER BY v")  # noqa: S608 - quoted there
-        strange = [row["v"] for row in found if row["v"] != schema.VERSION]
-        if strange:
-            raise LogFormatError(
-                f"The log in {log.files.root} has {kind} records of schema version {strange[0]}, this crawl-audit"
-                f" reads version {schema.VERSION}: install the release that goes with the log."
-            )
+
+
+def _refuse_other_versions(log: Log, found: footers.Footers) -> None:
+    """Raise LogFormatError where a segment was written by a schema version this one does not know."""
+    strange = found.versions if found.complete else _versions_of_rows(log)
+    for kind, version in strange:
+        raise LogFormatError(
+            f"The log in {log.files.root} has {kind} records of schema version {version}, this crawl-audit"
+            f" reads version {schema.VERSION}: install the release that goes with the log."
+        )
+
+
+def _versions_of_rows(log: Log) -> Iterator[tuple[str, int]]:
+    for kind in schema.KINDS:
+        relation = views.parquet(kind, log.files.segments_root)
+        strange = f"SELECT DISTINCT v FROM {relation} WHERE v IS DISTINCT FROM $known ORDER BY v"  # noqa: S608 - quoted there
+        for row in log.select(strange, {"known": schema.VERSION}):
+            yield kind, row["v"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -11,6 +12,10 @@ from typing import Any
 
 from crawl_audit.errors import ConfigurationError
 from reports import render
+from reports.log import Log
+
+_LOOK_S = 0.1
+"""Between two looks at how far a query is."""
 
 
 class Format(StrEnum):
@@ -20,20 +25,27 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     MD = "md"
-
-
-# Keys of an answer that stand in its table already, and so are not repeated in the metadata beside a CSV file.
-_TABULAR = ("crawlers", "sites", "robots", "signals")
+    HTML = "html"
 
 
 def emit(
-    answer: dict[str, Any], document: render.Document, table: render.Table, form: Format, path: str | None
+    answer: dict[str, Any],
+    document: render.Document,
+    table: render.Table,
+    form: Format,
+    path: str | None,
+    *,
+    rows_in: str = "",
 ) -> None:
     """Give out an answer.  CSV holds rows only: what else belongs to it goes to ``<path>-metadata.json`` (CSVW's
-    name for it), or to standard error where the rows go to standard output."""
-    if form is Format.CSV:
+    name for it), or to standard error where the rows go to standard output; ``rows_in`` is the key of the rows."""
+    if form is Format.HTML:
+        from reports.page.page import page
+
+        write(page(document), path)
+    elif form is Format.CSV:
         write(render.csv_text(table), path)
-        about = {name: value for name, value in answer.items() if name not in _TABULAR}
+        about = {name: value for name, value in answer.items() if name != rows_in}
         if path is None:
             sys.stderr.write(render.json_text(about))
         else:
@@ -65,6 +77,36 @@ def waiting(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(what):
         yield
+
+
+@contextmanager
+def watching(what: str, log: Log) -> Iterator[None]:
+    """Show on a terminal how far the running query of a log is, and its name; nothing anywhere else."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    ended = threading.Event()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def look() -> None:
+            while not ended.wait(_LOOK_S):
+                percent = log.percent()
+                named = f"{what}: {log.step}" if log.step else what
+                bar.update(task, description=named, completed=percent or 0, total=None if percent is None else 100)
+
+        # DuckDB computes in C++ with the interpreter's lock released, so another thread can ask it how far it is.
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            looking.join()
 
 
 @contextmanager

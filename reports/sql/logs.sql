@@ -1,21 +1,9 @@
 -- One row per log (one start of one sidecar): how long it ran, how many records it has, which seq range.
-WITH records AS (
-    SELECT log, seq, recorded_at FROM decision
-    UNION ALL SELECT log, seq, recorded_at FROM completion
-    UNION ALL SELECT log, seq, recorded_at FROM snapshot
-    UNION ALL SELECT log, seq, recorded_at FROM robots_body
-    UNION ALL SELECT log, seq, recorded_at FROM signal
-    UNION ALL SELECT log, seq, recorded_at FROM tunnel
-    UNION ALL SELECT log, seq, recorded_at FROM incident
-    UNION ALL SELECT log, seq, recorded_at FROM run
-    UNION ALL SELECT log, seq, recorded_at FROM seal
-    UNION ALL SELECT log, seq, recorded_at FROM anchor
-    UNION ALL SELECT log, seq, recorded_at FROM gap
-    UNION ALL SELECT log, seq, recorded_at FROM custody
-), counted AS (
-    SELECT log, count(*) AS records, min(seq) AS first_seq, max(seq) AS last_seq,
-           min(recorded_at) AS first_at, max(recorded_at) AS last_at
-    FROM records GROUP BY log
+-- `extent` says for each file (one kind of one segment of one log) how many records it has, and from which to which.
+WITH counted AS (
+    SELECT log, CAST(sum(records) AS BIGINT) AS records, min(first_seq) AS first_seq, max(last_seq) AS last_seq,
+           min(first_at) AS first_at, max(last_at) AS last_at
+    FROM extent GROUP BY log
 ), ran AS (
     SELECT log, max(node) AS node, list_sort(list_distinct(list(mode))) AS modes,
            min(recorded_at) FILTER (WHERE event = 'start') AS started_at,

@@ -1,0 +1,97 @@
+"""What the footers of a log's files say: how many records of which log they hold, from which to which.
+
+A footer is a few kilobytes, so how far a log of ten million records reaches is known without reading one of them.
+DuckDB believes footers anyway wherever it leaves out what cannot match; that they are true is what `verify` checks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import duckdb
+
+from crawl_audit import schema, views
+from crawl_audit.segment_sql import sql_quote
+
+NAME = "extent"
+"""The view of (kind, log, records, first_seq, last_seq, first_at, last_at): one or several rows per kind and log."""
+_COLUMNS = ("log", "seq", "recorded_at", "v")
+
+# One row per row group.  A bound that is not exact, or a group without one, is for `_incomplete` to find.
+_BOUNDS = """
+SELECT file_name, row_group_id, any_value(row_group_num_rows) AS records,
+       {bounds},
+       count(*) FILTER (WHERE stats_null_count = 0 AND min_is_exact AND max_is_exact) = {count} AS is_complete
+FROM parquet_metadata([{globs}])
+WHERE path_in_schema IN ({names}) AND row_group_num_rows > 0
+GROUP BY file_name, row_group_id
+"""
+_FROM_FOOTERS = """
+SELECT parse_filename(file_name, true) AS kind, log_min AS log, records,
+       CAST(seq_min AS BIGINT) AS first_seq, CAST(seq_max AS BIGINT) AS last_seq,
+       CAST(recorded_at_min AS TIMESTAMP) AS first_at, CAST(recorded_at_max AS TIMESTAMP) AS last_at
+FROM ({bounds})
+"""
+_FROM_ROWS = """
+SELECT {kind} AS kind, log, count(*) AS records, min(seq) AS first_seq, max(seq) AS last_seq,
+       min(recorded_at) AS first_at, max(recorded_at) AS last_at
+FROM {relation} GROUP BY log
+"""
+_SUMMARY = """
+SELECT parse_filename(file_name, true) AS kind,
+       count(*) FILTER (WHERE NOT is_complete OR log_min <> log_max
+                           OR TRY_CAST(seq_min AS BIGINT) IS NULL OR TRY_CAST(seq_max AS BIGINT) IS NULL
+                           OR TRY_CAST(recorded_at_min AS TIMESTAMP) IS NULL
+                           OR TRY_CAST(recorded_at_max AS TIMESTAMP) IS NULL
+                           OR TRY_CAST(v_min AS BIGINT) IS NULL OR TRY_CAST(v_max AS BIGINT) IS NULL) AS incomplete,
+       min(TRY_CAST(v_min AS BIGINT)) AS v_min,
+       max(TRY_CAST(v_max AS BIGINT)) AS v_max
+FROM ({bounds}) GROUP BY kind ORDER BY kind
+"""
+
+
+class Footers(NamedTuple):
+    """What the footers of all files of a log directory say together."""
+
+    complete: bool
+    """Whether they say everything: each file is of one log, and every bound is exact."""
+    versions: tuple[tuple[str, int], ...]
+    """(kind, schema version) of what is not of the version that is read; all of them only where ``complete``."""
+
+
+def read(connection: duckdb.DuckDBPyConnection, segments_root: str) -> Footers:
+    """What the footers say; raises duckdb.Error where a file has none that can be read."""
+    rows = connection.execute(_SUMMARY.format(bounds=_bounds(segments_root))).fetchall()
+    strange = [
+        (kind, version)
+        for kind, _, *versions in rows
+        for version in versions
+        if version is not None and version != schema.VERSION
+    ]
+    return Footers(complete=not any(incomplete for _, incomplete, *_ in rows), versions=tuple(strange))
+
+
+def view(segments_root: str, footers: Footers) -> str:
+    """The statement that makes the view: from the footers, or from all rows where those do not say everything."""
+    if footers.complete:
+        select = _FROM_FOOTERS.format(bounds=_bounds(segments_root))
+    else:
+        select = " UNION ALL ".join(
+            _FROM_ROWS.format(kind=sql_quote(kind), relation=views.parquet(kind, segments_root))
+            for kind in schema.KINDS
+        )
+    return f"CREATE OR REPLACE VIEW {NAME} AS {select}"
+
+
+def _bounds(segments_root: str) -> str:
+    place = views.glob_literal(segments_root)
+    return _BOUNDS.format(
+        globs=", ".join(sql_quote(f"{place}/*/*/{kind}.parquet") for kind in schema.KINDS),
+        names=", ".join(map(sql_quote, _COLUMNS)),
+        count=len(_COLUMNS),
+        bounds=",\n       ".join(
+            f"any_value(stats_{end}_value) FILTER (WHERE path_in_schema = {sql_quote(name)}) AS {name}_{end}"
+            for name in _COLUMNS
+            for end in ("min", "max")
+        ),
+    )

@@ -1,0 +1,137 @@
+"""What is shown on a terminal while a log is read: how far the query is and its name, and nothing anywhere else."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import struct
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from reports import output
+from reports.log import Log, open_log
+from tests import logs
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("log")
+    logs.mixed(made, count=40)
+    return made
+
+
+class _Terminal:
+    """A pseudo terminal that stands for standard error, and what was written to it."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+        self.stream = io.TextIOWrapper(os.fdopen(theirs, "wb", buffering=0), encoding="utf-8", write_through=True)
+        self._read: list[bytes] = []
+        self._reader = threading.Thread(target=self._drain)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                octets = os.read(self._ours, 4096)
+            except OSError:  # Linux: EIO once the other side is closed
+                return
+            if not octets:
+                return
+            self._read.append(octets)
+
+    @property
+    def so_far(self) -> str:
+        return b"".join(self._read).decode()
+
+    def close(self) -> str:
+        self.stream.close()
+        self._reader.join()
+        os.close(self._ours)
+        return self.so_far
+
+
+@contextmanager
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Terminal]:
+    made = _Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", made.stream)
+    try:
+        yield made
+    finally:
+        monkeypatch.undo()
+        made.close()
+
+
+def _until(terminal: _Terminal, wanted: str) -> bool:
+    """Whether a text appears; waits a minute at most, which only a broken program takes."""
+    end = time.monotonic() + 60
+    while wanted not in terminal.so_far and time.monotonic() < end:
+        time.sleep(0.02)
+    return wanted in terminal.so_far
+
+
+def test_a_terminal_is_shown_the_step_and_how_far_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Log, "percent", lambda _log: 42.0)
+    with _terminal(monkeypatch) as terminal, open_log(str(root)) as opened, output.watching("Report", opened):
+        opened.rows("runs", start=None, end=None)
+        assert _until(terminal, "Report: runs")
+        assert _until(terminal, "42%")
+
+
+def test_a_step_that_cannot_tell_has_no_percentage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _terminal(monkeypatch) as terminal, open_log(str(root)) as opened, output.watching("Report", opened):
+        assert opened.percent() is None
+        assert _until(terminal, "Report")
+        assert "%" not in terminal.so_far
+
+
+def test_nothing_is_left_on_the_terminal_and_no_thread_behind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    with _terminal(monkeypatch) as terminal:
+        with open_log(str(root)) as opened, pytest.raises(KeyError), output.watching("Report", opened):
+            raise KeyError
+        assert _until(terminal, "\x1b[2K")  # the bar's line is erased
+    assert threading.active_count() == before
+
+
+def test_what_is_no_terminal_is_shown_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Log, "percent", lambda _log: pytest.fail("nobody is there to look"))
+    with open_log(str(root)) as opened, output.watching("Report", opened):
+        opened.rows("runs", start=None, end=None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_query_tells_how_far_it_is(root: Path) -> None:
+    seen: list[float] = []
+    ended = threading.Event()
+    with open_log(str(root)) as opened:
+
+        def look() -> None:
+            while not ended.wait(0.01):
+                percent = opened.percent()
+                if percent is not None:
+                    seen.append(percent)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        rows = 1_000_000
+        while not seen and rows < 10**10:  # on a machine that is too quick to be watched the query gets longer
+            rows *= 4
+            opened.select(f"SELECT sum(hash(i) % 1000) FROM range({rows}) AS numbers(i)")
+        ended.set()
+        looking.join()
+    assert seen
+    assert all(0 <= percent <= 100 for percent in seen)
