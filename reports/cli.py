@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,24 +12,21 @@ from typer.exceptions import TyperException
 import crawl_audit
 from crawl_audit.errors import CrawlAuditError, LogFormatError
 from reports import (
-    activity,
     custody_cli,
-    declarations,
     explain,
-    inquiry,
-    matching,
+    inquiry_cli,
+    judged_again,
+    lineage_cli,
     output,
     query,
-    reevaluation,
     render,
-    sites,
+    report_cli,
     status,
     verify_cli,
     witness_cli,
 )
 from reports.custody_cli import FromOption, LogArgument, ToOption
-from reports.levels import Level
-from reports.log import NotALogError, NothingSealedError, look, open_log
+from reports.log import NotALogError, look, open_log
 from reports.output import Format
 from reports.period import UsageError, parse_period
 
@@ -48,7 +44,10 @@ app = typer.Typer(
 app.command("verify")(verify_cli.verify_command)
 app.command("witness")(witness_cli.witness_command)
 
+inquiry_cli.register(app)
+lineage_cli.register(app)
 custody_cli.register(app)
+app.add_typer(report_cli.app, name="report")
 
 OutOption = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="file instead of the screen")]
 
@@ -102,36 +101,6 @@ def status_command(log: LogArgument, form: Annotated[Plain, typer.Option("--form
     output.emit(answer, status.document(answer), render.Table((), ()), Format(form.value), None)
 
 
-@app.command("inquiry")
-def inquiry_command(
-    log: LogArgument,
-    domain_or_url: Annotated[str, typer.Argument(metavar="DOMAIN-OR-URL")],
-    start: FromOption = None,
-    end: ToOption = None,
-    form: Annotated[Format, typer.Option("--format")] = Format.TEXT,
-    out: OutOption = None,
-) -> None:
-    """Answer "did you crawl my site?" for a domain, host, host:port or URL.
-
-    A registrable domain stands for all its hosts, another host for itself and its subdomains, a URL for itself alone.
-    Exit code 0: requests were found, 1: none in the time covered, 3: it cannot be told.
-
-    \b
-    Example:
-      crawl-audit inquiry ./audit-log example.com --from 2026-11-01 --to 2026-11-30
-      crawl-audit inquiry ./audit-log https://example.com/private/page --format json
-    """
-    subject, period = matching.parse_subject(domain_or_url), parse_period(start, end)
-    try:
-        with output.waiting("Searching the log"), open_log(log) as opened:
-            answer = inquiry.inquiry(opened, subject, period)
-    except NothingSealedError as error:
-        answer = inquiry.unanswerable(subject, period, error)
-    output.emit(answer, inquiry.document(answer), inquiry.table(answer), form, out)
-    found = {"requests_found": 0, "denied_only": 0, "no_record_in_covered_log": FAILED, "cannot_determine": INCOMPLETE}
-    raise typer.Exit(found[answer["result"]])
-
-
 @app.command("explain")
 def explain_command(
     log: LogArgument,
@@ -150,7 +119,7 @@ def explain_command(
       crawl-audit explain ./audit-log https://example.com/private/page
       crawl-audit explain ./audit-log 019a0000-0000-7000-8000-000000000001 --proof proof.json
     """
-    with output.waiting("Searching the log"), open_log(log) as opened:
+    with open_log(log) as opened, output.watching("Searching the log", opened):
         answer = explain.explain(opened, wanted)
     if answer is not None and proof is not None:
         with output.waiting("Making the proof"):
@@ -180,42 +149,11 @@ def query_command(
     Example:
       crawl-audit query ./audit-log "SELECT site, violations FROM site WHERE violations > 0"
     """
-    with output.waiting("Running the query"), open_log(log, seconds=seconds) as opened:
+    with open_log(log, seconds=seconds) as opened, output.watching("Running the query", opened):
         result = query.run(opened, sql, limit)
     sys.stdout.write(query.rendered(result, form.value))
     if result.cut:
         _complain(f"There are more than {limit} rows and the rest is left out: narrow the query, or raise --limit.")
-
-
-_REPORTS = {"activity": activity, "sites": sites}
-
-
-@app.command("report")
-def report_command(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="activity or sites")],
-    log: LogArgument,
-    operator: Annotated[str | None, typer.Option(metavar="FILE", help="TOML: what only you can say")] = None,
-    start: FromOption = None,
-    end: ToOption = None,
-    level: Annotated[Level, typer.Option("--level", help="for whose eyes")] = Level.INTERNAL,
-    form: Annotated[Format, typer.Option("--format")] = Format.TEXT,
-    out: OutOption = None,
-) -> None:
-    """Make a report: `activity` (per crawler) or `sites` (per registrable domain).
-
-    \b
-    Example:
-      crawl-audit report activity ./audit-log --format md -o activity.md
-      crawl-audit report sites ./audit-log --from 2026-11-01 --level regulator --format csv -o sites.csv
-    """
-    if kind not in _REPORTS:
-        raise UsageError(f"There is no report {kind!r}: the kinds are {' and '.join(_REPORTS)}.")
-    period, declared = parse_period(start, end), declarations.read(operator)
-    make: Callable[..., dict[str, object]] = activity.activity if kind == "activity" else sites.sites
-    with output.waiting("Reading the log"), open_log(log) as opened:
-        answer = make(opened, period, level, declared)
-    module = _REPORTS[kind]
-    output.emit(answer, module.document(answer), module.table(answer), form, out)
 
 
 @app.command("judge")
@@ -255,9 +193,9 @@ def judge_command(
     if log is not None:
         subject = judging.subject_of(urls or [])
         body = None if robots is None else judging.read_robots(robots)
-        with output.waiting("Judging again"), open_log(log) as opened:
-            again = reevaluation.reevaluation(opened, subject, parse_period(start, end), body, token or [])
-        output.emit(again, reevaluation.document(again), reevaluation.table(again), Format(form.value), None)
+        with open_log(log) as opened, output.watching("Judging again", opened):
+            again = judged_again.judged_again(opened, subject, parse_period(start, end), body, token or [])
+        output.emit(again, judged_again.document(again), judged_again.table(again), Format(form.value), None)
         raise typer.Exit(FAILED if again["disallowed_now"] else 0)
     raise typer.Exit(FAILED if judging.judge(robots, token or [], urls or [], form.value == "json") else 0)
 

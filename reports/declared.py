@@ -12,7 +12,7 @@ from crawl_audit.robots import Judgement, Rules
 from crawl_audit.signal_policy import SignalPolicy
 from crawl_audit.target import Target
 from crawl_audit.wishes import NONE
-from reports.declarations import listed
+from reports.recorded_settings import listed
 
 _CRAWLERS_MAX = 1024
 

@@ -11,10 +11,10 @@ from crawl_audit.seal import Checkpoint, parse_checkpoint, parse_note
 from crawl_audit.text import storable
 from reports import disclaimers, exemptions, matching, render
 from reports import proof as making
-from reports.declarations import settings_of
 from reports.evidence import open_evidence
 from reports.log import Log, Row
 from reports.period import Period, UsageError, iso, now
+from reports.recorded_settings import settings_of
 from reports.replaying import replay
 
 _SHOWN_LINES_MAX = 60

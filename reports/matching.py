@@ -109,8 +109,13 @@ def equivalent_form(target: str) -> str:
     return _ESCAPE.sub(bare, target)
 
 
-def parameters(log: Log, subject: Subject, period: Period) -> dict[str, object]:
-    """The parameters of every query about ``subject``: limits of scope and time, and the spellings of the URL."""
+def parameters(log: Log, subject: Subject | None, period: Period) -> dict[str, object]:
+    """The parameters of every query about ``subject``: limits of scope and time, and the spellings of the URL.
+
+    Without a subject every limit of scope is None, for queries that then take the whole log.
+    """
+    if subject is None:
+        return {**dict.fromkeys(("site", "host", "port", "scheme", "subdomains", "targets")), **period.parameters}
     scope: dict[str, object] = {
         "site": subject.site,
         "host": subject.host,

@@ -35,6 +35,11 @@ def parse_period(start: str | None, end: str | None) -> Period:
     return Period(start=first, end=last)
 
 
+def parse_instant(text: str, option: str) -> datetime:
+    """An instant, or the end of a day, as naive UTC; raises UsageError naming ``option``."""
+    return _instant(text, option, end_of_day=True)
+
+
 def _instant(text: str, option: str, *, end_of_day: bool) -> datetime:
     try:
         if _DAY.fullmatch(text):

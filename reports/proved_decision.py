@@ -12,10 +12,10 @@ from crawl_audit import robots
 from crawl_audit.decision import action_for
 from crawl_audit.proof import Proof, ProvedEntry
 from crawl_audit.records import Action, Basis, Mode, RobotsOutcome, Verdict
-from reports.declarations import settings_object
 from reports.declared import Declared
 from reports.findings import Findings, Severity, Tally
 from reports.in_force import DAY_US, allowances
+from reports.recorded_settings import settings_object
 from reports.replaying import Replayer, Result, made_of
 
 

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from reports.period import iso
@@ -58,7 +59,38 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
 
-Block = Paragraph | Facts | Lines | Table
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A few key figures: label, value, and a phrase that says what is counted."""
+
+    items: tuple[tuple[str, Any, str], ...]
+
+
+class ChartKind(StrEnum):
+    """What a chart shows, and so what a row of its table is."""
+
+    DAYS = "days"  # (day as YYYY-MM-DD, series, number): columns by day, series stacked
+    RANKED = "ranked"  # (name, number): bars, the longest first
+    SHARES = "shares"  # (name, number): parts of a whole
+    SPANS = "spans"  # (row, state, from, to), both ISO instants: a time line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Numbers to be looked at. Pages draw it with its table beside it; text and Markdown leave it out.
+
+    ``says`` is what is to be seen, in a sentence, for who cannot see it. ``tones`` gives series or states a meaning
+    that colours follow: ``good``, ``bad``, ``warn``, ``neutral``.
+    """
+
+    kind: ChartKind
+    title: str
+    says: str
+    table: Table
+    tones: tuple[tuple[str, str], ...] = ()
+
+
+Block = Paragraph | Facts | Lines | Table | Figures | Chart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +109,9 @@ class Document:
     sections: tuple[Section, ...] = field(default=())
     notice: str = ""
     """What must be read before anything else: the first line, before the title."""
+    subtitle: tuple[str, ...] = ()
+    """Whose it is, of which period, for whose eyes."""
+    language: str = "en"
 
 
 def table_of(rows: Sequence[dict[str, Any]], names: Sequence[str] | None = None) -> Table:
@@ -118,11 +153,17 @@ def text(document: Document) -> str:
     """The document for a terminal or a plain file."""
     parts = [visible(document.notice)] if document.notice else []
     parts.append(f"{visible(document.title)}\n{'=' * _width(visible(document.title))}")
+    if document.subtitle:
+        parts.append(visible(" · ".join(document.subtitle)))
     for section in document.sections:
-        body = _text_body(section.blocks)
+        body = _text_body(_without_charts(section.blocks))
         heading = visible(section.title)
         parts.append(f"{heading}\n{'-' * _width(heading)}\n{body}" if heading else body)
     return "\n\n".join(parts) + "\n"
+
+
+def _without_charts(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    return tuple(block for block in blocks if not isinstance(block, Chart))
 
 
 def _text_body(blocks: tuple[Block, ...]) -> str:
@@ -143,7 +184,14 @@ def _text_block(block: Block) -> str:
         return "\n".join(f"{_padded(visible(name), width)}  {shown(value)}".rstrip() for name, value in block.pairs)
     if isinstance(block, Lines):
         return "\n".join(visible(line) for line in block.lines)
+    if isinstance(block, Figures):
+        return _text_block(_as_facts(block))
+    assert isinstance(block, Table), "charts are left out"
     return text_table(block)
+
+
+def _as_facts(block: Figures) -> Facts:
+    return Facts(tuple((f"{label} ({note})" if note else label, value) for label, value, note in block.items))
 
 
 def text_table(table: Table) -> str:
@@ -180,10 +228,12 @@ def markdown(document: Document) -> str:
     """The document as Markdown (CommonMark with pipe tables) in which no stranger's markup or HTML survives."""
     parts = [_md(document.notice)] if document.notice else []
     parts.append(f"# {_md(document.title)}")
+    if document.subtitle:
+        parts.append(_md(" · ".join(document.subtitle)))
     for section in document.sections:
         if section.title:
             parts.append(f"## {_md(section.title)}")
-        parts.extend(_md_block(block) for block in section.blocks)
+        parts.extend(_md_block(block) for block in _without_charts(section.blocks))
     return "\n\n".join(parts) + "\n"
 
 
@@ -194,6 +244,9 @@ def _md_block(block: Block) -> str:
         return "\n".join(f"- {_md(name)}: {_md(shown(value))}" for name, value in block.pairs)
     if isinstance(block, Lines):
         return "\n".join(f"    {visible(line)}" for line in block.lines)  # indented code: nothing can end it
+    if isinstance(block, Figures):
+        return _md_block(_as_facts(block))
+    assert isinstance(block, Table), "charts are left out"
     return markdown_table(block)
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.declarations import settings_object
 from reports.declared import Declared
 from reports.evidence import Evidence
 from reports.evidence_form import WITHHELD, SegmentFiles
 from reports.findings import Findings, Severity, Tally
 from reports.in_force import Allowances, allowances
+from reports.recorded_settings import settings_object
 
 _WINDOW_RECORDS = 400_000
 

@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests import logs
+from tests.reports import crawling
 
 
 @pytest.fixture(scope="session")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> logs.LogBuilder:
     """400 exchanges of two crawlers with seven hosts' sites, in three segments; nobody may change it."""
     return logs.mixed(tmp_path_factory.mktemp("mixed") / "audit-log")
+
+
+@pytest.fixture(scope="session")
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> logs.LogBuilder:
+    """A log with everything that the records of crawling count; nobody may change it."""
+    return crawling.made(tmp_path_factory.mktemp("crawled") / "audit-log")
 
 
 @pytest.fixture

@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 
 import crawl_audit as package
+from crawl_audit.site import list_version
 from reports import judging, output
 from reports.disclaimers import TEXTS
+from reports.kinds.registry import KINDS
 from tests import logs
 from tests.reports.command import crawl_audit, refused
 
-COMMANDS = ("status", "inquiry", "explain", "query", "report", "judge")
+COMMANDS = ("status", "inquiry", "lineage", "explain", "query", "report", "judge")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "report schema", *(f"report {kind.name}" for kind in KINDS)])
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    ran = crawl_audit(command, "--help")
+    ran = crawl_audit(*command.split(), "--help")
     assert ran.code == 0
     assert f"Example:\n    crawl-audit {command} " in ran.out
 
@@ -51,6 +53,7 @@ def test_no_command_shows_the_usage() -> None:
         ("report", "sites", "x", "--level", "secret"),
         ("query", "x", "SELECT 1", "--limit", "0"),
         ("inquiry", "x", "example.com", "--from", "yesterday"),
+        ("lineage", "x"),
         ("judge",),
         ("judge", "--robots", "/no/such/file", "--token", "x", "/"),
         ("judge", "--jsonl", "--token", "x"),
@@ -61,7 +64,11 @@ def test_wrong_usage_ends_with_two_and_one_sentence(arguments: tuple[str, ...]) 
 
 
 def test_an_unknown_report_names_the_kinds(mixed: logs.LogBuilder) -> None:
-    assert "the kinds are activity and sites" in refused("report", "eu", mixed.root, code=2)
+    said = refused("report", "nothing", mixed.root, code=2)
+    assert "nothing" in said
+    assert "--help" in said
+    listed = crawl_audit("report", "--help").out
+    assert all(f"  {kind.name} " in listed for kind in KINDS)
 
 
 def test_a_report_that_cannot_be_written_is_a_sentence(mixed: logs.LogBuilder, tmp_path: Path) -> None:
@@ -74,6 +81,8 @@ def test_every_report_carries_its_envelope(mixed: logs.LogBuilder, command: tupl
     words = [*command[0].split(), mixed.root, *([command[1]] if command[1] else [])]
     answer = crawl_audit(*words, "--format", "json").json
     assert {"generated_at", "tool", "log_range", "row_count", "coverage", "disclaimers", "period"} <= set(answer)
+    psl = answer["tool"].pop("psl_version")
+    assert psl == list_version()
     assert answer["tool"] == {"name": "crawl-audit", "version": package.__version__}
     assert answer["log_range"] == [{"log": mixed.log, "first_seq": 0, "last_seq": 720}]
     assert all(one["text"] == TEXTS[one["id"]] for one in answer["disclaimers"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from crawl_audit.records import Action, Basis, Completion, Decision, Verdict
-from reports import activity, sites
+from reports.kinds import activity, sites
 from tests import logs
 from tests.reports.command import crawl_audit
 
@@ -26,16 +26,20 @@ def pairs(made: logs.LogBuilder, keep: Callable[[Decision], bool] = lambda d: Tr
     return [(r, ended.get(seq)) for seq, r in enumerate(made.records) if isinstance(r, Decision) and keep(r)]
 
 
+def content(found: Pairs) -> list[Completion]:
+    """Successful answers with something in them, robots.txt left out."""
+    return [c for d, c in found if c and c.status in (200, 206) and c.response_bytes and d.basis != Basis.ROBOTS_TXT]
+
+
 def numbers(found: Pairs) -> dict[str, Any]:
     """What reports say of a set of exchanges."""
-    content = [c for d, c in found if c and c.status in (200, 206) and c.response_bytes and d.basis != Basis.ROBOTS_TXT]
     return {
         "requests": len(found),
         "forwarded": sum(d.action is Action.FORWARDED for d, _ in found),
         "denied": sum(d.action is Action.DENIED for d, _ in found),
         "violations": sum(d.verdict is Verdict.DISALLOWED and d.action is Action.FORWARDED for d, _ in found),
         "bytes": sum(c.response_bytes for _, c in found if c),
-        "content_responses": len(content),
+        "content_responses": len(content(found)),
         "first_at": iso(min(d.recorded_at for d, _ in found)) if found else None,
         "last_at": iso(max(d.recorded_at for d, _ in found)) if found else None,
         "without_completion": sum(c is None and d.action is Action.FORWARDED for d, c in found),
@@ -131,33 +135,37 @@ def test_activity_says_of_each_crawler_what_the_records_say(mixed: logs.LogBuild
         assert shown["hosts"] == len({d.host for d, _ in ours})
         assert shown["disallowed"] == sum(d.verdict is Verdict.DISALLOWED for d, _ in ours)
         assert shown["robots_basis"] == Counter(d.basis.value for d, _ in ours)
-        assert shown["modalities"] == Counter(c.modality for _, c in ours if c and c.modality)
+        assert shown["modalities"] == Counter(c.modality for c in content(ours))
+        assert sum(shown["modality_bytes"].values()) == sum(c.response_bytes for c in content(ours))
         agents = {one["user_agent"]: one["requests"] for one in shown["observed_user_agents"]}
-        assert agents == Counter(d.user_agent or "(not sent)" for d, _ in ours)
+        assert agents == Counter(d.user_agent for d, _ in ours)
         assert shown["modes"] == sorted({d.mode.value for d, _ in ours})
         assert shown["product_tokens"] == sorted({d.product_token for d, _ in ours})
 
 
 def test_sites_say_of_each_site_what_the_records_say(mixed: logs.LogBuilder) -> None:
     answer = crawl_audit("report", "sites", mixed.root, "--format", "json").json
-    assert [s["site"] for s in answer["sites"]] == sorted({d.site for d, _ in pairs(mixed)})
+    assert sorted(s["site"] for s in answer["sites"]) == sorted({d.site for d, _ in pairs(mixed)})
+    sizes = [s["content_bytes"] for s in answer["sites"]]
+    assert sizes == sorted(sizes, reverse=True)
     for shown in answer["sites"]:
         ours = pairs(mixed, lambda d, name=shown["site"]: d.site == name)  # type: ignore[misc]
         names = ("requests", "forwarded", "denied", "violations", "bytes", "content_responses", "first_at", "last_at")
         same(shown, numbers(ours), *names)
+        assert shown["content_bytes"] == sum(c.response_bytes for c in content(ours))
         assert shown["hosts"] == len({d.host for d, _ in ours})
         assert shown["robots_basis"] == Counter(d.basis.value for d, _ in ours)
 
 
 def test_every_form_of_a_report_has_the_same_rows(mixed: logs.LogBuilder, tmp_path: Path) -> None:
-    for kind, names in (("activity", activity.NAMES), ("sites", sites.NAMES)):
+    for kind, made in (("activity", activity.KIND), ("sites", sites.KIND)):
         path = tmp_path / f"{kind}.csv"
         assert crawl_audit("report", kind, mixed.root, "--format", "csv", "-o", path).code == 0
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         answer = crawl_audit("report", kind, mixed.root, "--format", "json").json
         listed = answer["crawlers" if kind == "activity" else "sites"]
-        assert list(rows[0]) == list(names)
+        assert tuple(rows[0]) == made.table(answer).header
         assert [row["bytes"] for row in rows] == [str(one["bytes"]) for one in listed]
         metadata = (tmp_path / f"{kind}.csv-metadata.json").read_text()
         assert '"generated_at"' in metadata
