@@ -110,7 +110,7 @@ def mitmdump(place: Path) -> Contender:
 
 def _sidecar(place: Path, mode: str, ca: Path) -> Contender:
     config = place / f"{mode}.toml"
-    config.write_text(f'[upstream]\ntrusted_ca = "{ca}"\n')
+    config.write_text(f'[upstream]\ntrusted_ca = "{ca}"\n[egress]\nallow_networks = ["127.0.0.0/8"]\n')
     authority = place / f"ca-{mode}"
     program = [sys.executable, "-m", "proxy_addon"]
     subprocess.run([*program, "ca", "--ca", authority], check=True, stdout=subprocess.DEVNULL)

@@ -132,7 +132,7 @@ def _sidecar(
     place: Path, name: str, *, durable: bool = True, probe: bool = False, config: str = ""
 ) -> Iterator[_Sidecar]:
     home = Path(tempfile.mkdtemp(dir=place))
-    (home / "config.toml").write_text(config)
+    (home / "config.toml").write_text(f'{config}\n[egress]\nallow_networks = ["127.0.0.0/8"]\n')
     command = [sys.executable, "-m", "benchmarks.writer", "--as-sidecar", "1" if durable else "0"]
     command += [str(home / "probe.json") if probe else "-", "run", "--config", str(home / "config.toml")]
     command += [

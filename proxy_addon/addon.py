@@ -20,6 +20,7 @@ from proxy_addon import denial, page_signals
 from proxy_addon.boundary import decides, observes
 from proxy_addon.deciding import Asked, Decider
 from proxy_addon.denial import Answer
+from proxy_addon.egress import REFUSED
 from proxy_addon.exchanges import Answered, BodyMeter, Exchange, ExchangeTable
 from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, address_of, now_us
@@ -159,6 +160,8 @@ class AuditAddon:
         self._complete(flow.id, self._outcome_of(message, flow), _answered(flow), message)
 
     def _outcome_of(self, message: str, flow: http.HTTPFlow) -> Outcome:
+        if REFUSED in message:
+            return Outcome.NOT_SENT
         if self.recorder.draining:
             return Outcome.PROXY_SHUTDOWN
         if _client_left(message, flow):

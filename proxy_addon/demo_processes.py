@@ -101,7 +101,7 @@ def sidecar(log: Path, work: Path, product_token: str) -> Iterator[Sidecar]:
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = subprocess.Popen(
             module("proxy_addon", "run", *places, *who),
-            env=environment(),
+            env=environment(CRAWL_AUDIT_EGRESS__ALLOW_NETWORKS='["127.0.0.0/8"]'),  # where the demo's sites are
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

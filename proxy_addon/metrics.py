@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -50,71 +51,57 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
+        counter = functools.partial(Counter, registry=self.registry)
+        histogram = functools.partial(Histogram, registry=self.registry)
+        self.requests = counter(
             "crawl_audit_requests",
             "Requests decided on.",
             ("verdict", "basis", "action"),
-            registry=self.registry,
         )
-        self.completions = Counter(
-            "crawl_audit_completions", "Forwarded exchanges ended.", ("outcome",), registry=self.registry
-        )
-        self.request_duration = Histogram(
+        self.completions = counter("crawl_audit_completions", "Forwarded exchanges ended.", ("outcome",))
+        self.request_duration = histogram(
             "crawl_audit_request_duration_seconds",
             "From decision to the end of the exchange.",
             buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
-            registry=self.registry,
         )
-        self.fail_closed = Counter(
+        self.fail_closed = counter(
             "crawl_audit_fail_closed_responses",
             "Requests answered 503 because they could not be recorded.",
             ("reason",),
-            registry=self.registry,
         )
-        self.limits_exceeded = Counter(
-            "crawl_audit_limit_exceeded",
-            "Exchanges and connections ended by a limit.",
-            ("limit",),
-            registry=self.registry,
+        self.limits_exceeded = counter(
+            "crawl_audit_limit_exceeded", "Exchanges and connections ended by a limit.", ("limit",)
         )
-        self.refused = Counter(
-            "crawl_audit_refused", "Answers of our own in place of the site's.", ("reason",), registry=self.registry
+        self.refused = counter("crawl_audit_refused", "Answers of our own in place of the site's.", ("reason",))
+        self.egress_denied = counter(
+            "crawl_audit_egress_denied",
+            "Connections not made, because no address of the host may be connected to.",
         )
-        self.fail_open = Counter(
+        self.fail_open = counter(
             "crawl_audit_fail_open_requests",
             "Requests that left before their decision was durable.",
-            registry=self.registry,
         )
-        self.commit_duration = Histogram(
+        self.commit_duration = histogram(
             "crawl_audit_log_commit_duration_seconds",
             "From handing a batch to DuckDB until it is durable, or has failed.",
             buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=self.registry,
         )
-        self.batch_records = Histogram(
+        self.batch_records = histogram(
             "crawl_audit_log_batch_records",
             "Records, or groups of records that belong together, in one commit.",
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 512),
-            registry=self.registry,
         )
-        self.write_failures = Counter(
-            "crawl_audit_log_write_failures",
-            "Commits after which the log could not be written.",
-            ("error",),
-            registry=self.registry,
+        self.write_failures = counter(
+            "crawl_audit_log_write_failures", "Commits after which the log could not be written.", ("error",)
         )
-        self.loop_lag = Histogram(
+        self.loop_lag = histogram(
             "crawl_audit_event_loop_lag_seconds",
             "How late the event loop wakes.",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
-            registry=self.registry,
         )
-        self.incidents = Counter("crawl_audit_incidents", "Incidents recorded.", ("incident",), registry=self.registry)
-        self.anchor_failures = Counter(
-            "crawl_audit_anchor_failures",
-            "Authorities outside that gave no receipt for the log's head.",
-            ("method",),
-            registry=self.registry,
+        self.incidents = counter("crawl_audit_incidents", "Incidents recorded.", ("incident",))
+        self.anchor_failures = counter(
+            "crawl_audit_anchor_failures", "Authorities outside that gave no receipt for the log's head.", ("method",)
         )
 
     def watch_log(self, log: Log, queue_capacity: int) -> None:

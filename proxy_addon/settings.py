@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -109,6 +109,17 @@ class UpstreamSettings(Section):
     min_rate_window_s: Seconds = Field(60, description="time over which the least rate is measured")
 
 
+class EgressSettings(Section):
+    """Where requests may go: the public internet, and what is named here."""
+
+    allow_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="networks besides the public internet that may be connected to, for example 10.1.0.0/16"
+    )
+    deny_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="networks that may not, whatever is allowed; metadata services of clouds never may"
+    )
+
+
 class ClientSettings(Section):
     """What is expected of a crawler's connection."""
 
@@ -136,6 +147,7 @@ class Settings(BaseSettings):
     signals: SignalSettings = SignalSettings()
     logging: LogSettings = LogSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    egress: EgressSettings = EgressSettings()
     client: ClientSettings = ClientSettings()
     exemptions: tuple[ExemptionSettings, ...] = Field((), description="grounds for requests that a site disallows")
     pacing: PacingSettings = PacingSettings()

@@ -31,6 +31,7 @@ from proxy_addon.addon import AuditAddon
 from proxy_addon.anchor_job import AnchorJob
 from proxy_addon.ca import Authority
 from proxy_addon.connections import ConnectionAddon
+from proxy_addon.egress import GuardedLoop
 from proxy_addon.fail_open import FailOpenLog
 from proxy_addon.fetcher import Fetcher, FetchLimits
 from proxy_addon.freshness import Freshness
@@ -75,8 +76,8 @@ def serve(settings: Settings, out: TextIO | None = None) -> int:
         extra = settings.upstream.trusted_ca
         trusted = trust.build(extra, directory.tmp / "trust.pem")
         sidecar = Sidecar(settings, directory, authority, trusted, crawlers, out or sys.stdout)
-        with interpreter.sharing_time():
-            return asyncio.run(sidecar.run())
+        with interpreter.sharing_time(), asyncio.Runner(loop_factory=sidecar.loop) as runner:
+            return runner.run(sidecar.run())
 
 
 class Sidecar:
@@ -102,6 +103,11 @@ class Sidecar:
         self._signals = 0
         self._stop = asyncio.Event()
         self._writer: Writer | None = None
+
+    def loop(self) -> GuardedLoop:
+        """The event loop: whatever connects through it goes where the settings let it."""
+        egress = self._settings.egress
+        return GuardedLoop(egress.allow_networks, egress.deny_networks, on_denied=self._metrics.egress_denied.inc)
 
     async def run(self) -> int:
         """From recovery of what an earlier process left to the last seal; the exit code."""

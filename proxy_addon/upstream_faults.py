@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from proxy_addon import denial
 from proxy_addon.deadlines import Deadline
 from proxy_addon.denial import Answer
+from proxy_addon.egress import REFUSED
 
 TIMEOUT_WORD = "timeout"
 """What ``Completion.error`` begins with where the sidecar ended an exchange because of a deadline."""
@@ -44,6 +45,14 @@ _SITE_FAULTS: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
             Fault(error="http_protocol_error", detail="The site's answer is not valid HTTP/1.1."),
         ),
         (
+            rf"{REFUSED}|Connection killed",
+            Fault(
+                error="destination_ip_prohibited",
+                detail="The sidecar may not connect to the addresses of this host.",
+                advice="Leave the URL out; the sidecar's operator sets where it may connect to ([egress]).",
+            ),
+        ),
+        (
             r"Errno -\d|getaddrinfo|Name or service|name resolution|nodename",
             Fault(error="dns_error", detail="The site's name could not be resolved."),
         ),
@@ -51,14 +60,6 @@ _SITE_FAULTS: tuple[tuple[re.Pattern[str], Fault], ...] = tuple(
         (
             r"Errno 11[03]\b|Errno 101\b|unreachable|No route|timed out",
             Fault(error="destination_unavailable", detail="The site could not be reached.", advice=_AGAIN),
-        ),
-        (
-            r"Connection killed",
-            Fault(
-                error="destination_ip_prohibited",
-                detail="The sidecar may not connect to this site.",
-                advice="Ask the sidecar's operator, who sets where it may connect to.",
-            ),
         ),
         (
             r"Certificate verify failed|ertificate",

@@ -52,10 +52,13 @@ class Site:
     certificate: Path
     origin_ca: Path
     names: Path
+    allowed: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
     def environment(self) -> dict[str, str]:
         """Environment of a sidecar: no settings from outside, and the names under ``.test``."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("CRAWL_AUDIT_") and "proxy" not in k.lower()}
+        # The sites of the tests are on this machine, where no sidecar may go unless its operator says so.
+        kept |= {"CRAWL_AUDIT_EGRESS__ALLOW_NETWORKS": json.dumps(self.allowed)}
         return kept | {"PYTHONPATH": f"{self.names}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": "1"}
 
 
