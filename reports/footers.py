@@ -13,12 +13,13 @@ import duckdb
 from crawl_audit import schema, views
 from crawl_audit.segment_sql import sql_quote
 
-NAME = "extent"
-"""The view of (kind, log, records, first_seq, last_seq, first_at, last_at): one or several rows per kind and log."""
+NAME = "files.extent"
+"""The table of (kind, log, records, first_seq, last_seq, first_at, last_at): one or several rows per kind and log."""
 _COLUMNS = ("log", "seq", "recorded_at", "v")
 
-# One row per row group.  A bound that is not exact, or a group without one, is for `_incomplete` to find.
+# One row per row group.
 _BOUNDS = """
+CREATE OR REPLACE TABLE files.bounds AS
 SELECT file_name, row_group_id, any_value(row_group_num_rows) AS records,
        {bounds},
        count(*) FILTER (WHERE stats_null_count = 0 AND min_is_exact AND max_is_exact) = {count} AS is_complete
@@ -30,7 +31,7 @@ _FROM_FOOTERS = """
 SELECT parse_filename(file_name, true) AS kind, log_min AS log, records,
        CAST(seq_min AS BIGINT) AS first_seq, CAST(seq_max AS BIGINT) AS last_seq,
        CAST(recorded_at_min AS TIMESTAMP) AS first_at, CAST(recorded_at_max AS TIMESTAMP) AS last_at
-FROM ({bounds})
+FROM files.bounds
 """
 _FROM_ROWS = """
 SELECT {kind} AS kind, log, count(*) AS records, min(seq) AS first_seq, max(seq) AS last_seq,
@@ -46,8 +47,9 @@ SELECT parse_filename(file_name, true) AS kind,
                            OR TRY_CAST(v_min AS BIGINT) IS NULL OR TRY_CAST(v_max AS BIGINT) IS NULL) AS incomplete,
        min(TRY_CAST(v_min AS BIGINT)) AS v_min,
        max(TRY_CAST(v_max AS BIGINT)) AS v_max
-FROM ({bounds}) GROUP BY kind ORDER BY kind
+FROM files.bounds GROUP BY kind ORDER BY kind
 """
+_ALIKE = "SELECT count(DISTINCT log) - count(DISTINCT hash(log)) FROM files.extent"
 
 
 class Footers(NamedTuple):
@@ -61,7 +63,9 @@ class Footers(NamedTuple):
 
 def read(connection: duckdb.DuckDBPyConnection, segments_root: str) -> Footers:
     """What the footers say; raises duckdb.Error where a file has none that can be read."""
-    rows = connection.execute(_SUMMARY.format(bounds=_bounds(segments_root))).fetchall()
+    connection.execute("CREATE SCHEMA IF NOT EXISTS files")  # beside the views, which are what SHOW TABLES lists
+    connection.execute(_bounds(segments_root))
+    rows = connection.execute(_SUMMARY).fetchall()
     strange = [
         (kind, version)
         for kind, _, *versions in rows
@@ -71,16 +75,20 @@ def read(connection: duckdb.DuckDBPyConnection, segments_root: str) -> Footers:
     return Footers(complete=not any(incomplete for _, incomplete, *_ in rows), versions=tuple(strange))
 
 
-def view(segments_root: str, footers: Footers) -> str:
-    """The statement that makes the view: from the footers, or from all rows where those do not say everything."""
-    if footers.complete:
-        select = _FROM_FOOTERS.format(bounds=_bounds(segments_root))
-    else:
+def count(connection: duckdb.DuckDBPyConnection, segments_root: str, footers: Footers) -> bool:
+    """Make the table after :func:`read`: from the footers, or from all rows where those do not say everything.
+
+    False where two names of logs have the same hash, by which our queries join.
+    """
+    select = _FROM_FOOTERS
+    if not footers.complete:
         select = " UNION ALL ".join(
             _FROM_ROWS.format(kind=sql_quote(kind), relation=views.parquet(kind, segments_root))
             for kind in schema.KINDS
         )
-    return f"CREATE OR REPLACE VIEW {NAME} AS {select}"
+    connection.execute(f"CREATE OR REPLACE TABLE {NAME} AS {select}")
+    ((alike,),) = connection.execute(_ALIKE).fetchall()
+    return not alike
 
 
 def _bounds(segments_root: str) -> str:

@@ -224,14 +224,16 @@ def open_log(path: str, *, seconds: float | None = None, also: Sequence[Path] = 
         _refuse_incomplete(log)
         found = log.steadily(lambda connection: footers.read(connection, files.segments_root))
         _refuse_other_versions(log, found)
-        log.steadily(lambda connection: _create_views(connection, files.segments_root, found))
+        log.steadily(lambda connection: _create_views(connection, files.segments_root))
+        if not log.steadily(lambda connection: footers.count(connection, files.segments_root, found)):
+            raise LogFormatError(f"Two logs in {files.root} cannot be told apart by a hash of their names: rename one.")
         yield log
     finally:
         log.close()
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, segments_root: str, found: footers.Footers) -> None:
-    for statement in (*views.create_views(segments_root), footers.view(segments_root, found)):
+def _create_views(connection: duckdb.DuckDBPyConnection, segments_root: str) -> None:
+    for statement in views.create_views(segments_root):
         connection.execute(statement)
 
 

@@ -1,16 +1,20 @@
 -- Per crawler and protocol, at how many sites a signal was found in robots.txt or in an answer.
-WITH inside AS (
+WITH inside AS NOT MATERIALIZED (
     SELECT log, exchange_id, snapshot_seq, crawler, site FROM decision
     WHERE ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
-  AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
+      AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
 ), found AS (
-    SELECT DISTINCT log, exchange_id, snapshot_seq, protocol FROM signal
+    SELECT log, exchange_id, snapshot_seq, protocol FROM signal
     WHERE protocol <> 'web-bot-auth' -- a field of the crawler's own request
 ), at_sites AS (
-    SELECT DISTINCT i.crawler, i.site, f.protocol FROM inside AS i
-    JOIN found AS f ON f.log = i.log AND f.exchange_id = i.exchange_id
+    SELECT DISTINCT i.crawler, i.site, f.protocol
+    FROM (SELECT DISTINCT log, exchange_id, protocol FROM found WHERE exchange_id IS NOT NULL) AS f
+    JOIN inside AS i ON i.log = f.log AND i.exchange_id = f.exchange_id
     UNION
-    SELECT DISTINCT i.crawler, i.site, f.protocol FROM inside AS i
-    JOIN found AS f ON f.log = i.log AND f.snapshot_seq = i.snapshot_seq
+    -- by hashes of the logs' long names, which takes half the memory (no two logs share one)
+    SELECT DISTINCT i.crawler, i.site, f.protocol
+    FROM (SELECT DISTINCT hash(log) AS log, snapshot_seq, protocol FROM found WHERE snapshot_seq IS NOT NULL) AS f
+    JOIN (SELECT hash(log) AS log, snapshot_seq, crawler, site FROM inside) AS i
+      ON i.log = f.log AND i.snapshot_seq = f.snapshot_seq
 )
 SELECT crawler, protocol, count(*) AS sites FROM at_sites GROUP BY ALL ORDER BY crawler, protocol;

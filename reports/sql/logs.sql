@@ -1,9 +1,9 @@
 -- One row per log (one start of one sidecar): how long it ran, how many records it has, which seq range.
--- `extent` says for each file (one kind of one segment of one log) how many records it has, and from which to which.
+-- `files.extent` says for each file (one kind of one segment of one log) how many records it has, and from which to which.
 WITH counted AS (
     SELECT log, CAST(sum(records) AS BIGINT) AS records, min(first_seq) AS first_seq, max(last_seq) AS last_seq,
            min(first_at) AS first_at, max(last_at) AS last_at
-    FROM extent GROUP BY log
+    FROM files.extent GROUP BY log
 ), ran AS (
     SELECT log, max(node) AS node, list_sort(list_distinct(list(mode))) AS modes,
            min(recorded_at) FILTER (WHERE event = 'start') AS started_at,

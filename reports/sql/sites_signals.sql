@@ -1,16 +1,20 @@
 -- Per site, the protocols of usage preferences found in robots.txt or in an answer; pacing wishes left out.
-WITH inside AS (
+WITH inside AS NOT MATERIALIZED (
     SELECT log, exchange_id, snapshot_seq, site FROM decision
     WHERE ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
-  AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
+      AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
 ), found AS (
-    SELECT DISTINCT log, exchange_id, snapshot_seq, protocol FROM signal
+    SELECT log, exchange_id, snapshot_seq, protocol FROM signal
     WHERE protocol NOT IN ('web-bot-auth', 'crawl-delay', 'request-rate', 'visit-time', 'retry-after')
 ), at_sites AS (
-    SELECT i.site, f.protocol FROM inside AS i
-    JOIN found AS f ON f.log = i.log AND f.exchange_id = i.exchange_id
+    SELECT DISTINCT i.site, f.protocol
+    FROM (SELECT DISTINCT log, exchange_id, protocol FROM found WHERE exchange_id IS NOT NULL) AS f
+    JOIN inside AS i ON i.log = f.log AND i.exchange_id = f.exchange_id
     UNION
-    SELECT i.site, f.protocol FROM inside AS i
-    JOIN found AS f ON f.log = i.log AND f.snapshot_seq = i.snapshot_seq
+    -- by hashes of the logs' long names, which takes half the memory (no two logs share one)
+    SELECT DISTINCT i.site, f.protocol
+    FROM (SELECT DISTINCT hash(log) AS log, snapshot_seq, protocol FROM found WHERE snapshot_seq IS NOT NULL) AS f
+    JOIN (SELECT hash(log) AS log, snapshot_seq, site FROM inside) AS i
+      ON i.log = f.log AND i.snapshot_seq = f.snapshot_seq
 )
 SELECT site, list_sort(list(protocol)) AS protocols FROM at_sites GROUP BY site ORDER BY site;

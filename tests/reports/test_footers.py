@@ -29,11 +29,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def _extents(root: Path) -> tuple[bool, list[tuple[object, ...]]]:
-    """Whether the view rests on footers, and per log what it counts."""
+    """Whether the footers say everything, and per log what is counted by them or by rows."""
     with open_log(str(root)) as opened, opened.guarded() as connection:
-        (plan,) = connection.execute(f"EXPLAIN SELECT * FROM {footers.NAME}").fetchall()
         rows = connection.execute(_COUNTED.format(footers.NAME) + " ORDER BY 1").fetchall()
-        return "READ_PARQUET" not in plan[1], rows
+        return footers.read(connection, opened.files.segments_root).complete, rows
 
 
 def _counted(root: Path) -> list[tuple[object, ...]]:
@@ -80,3 +79,13 @@ def test_another_version_is_refused_with_and_without_bounds(root: Path, *, stati
     newer = polars.when(polars.col("seq") == polars.col("seq").max()).then(3).otherwise(1).cast(polars.Int32)
     frame.with_columns(newer.alias("v")).write_parquet(victim, statistics=statistics)
     assert "decision records of schema version 3" in refused("report", "coverage", root, code=3)
+
+
+def test_names_of_logs_that_share_a_hash_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footers, "_ALIKE", "SELECT count(*) FROM files.extent")
+    assert "Two logs" in refused("report", "coverage", root, code=3)
+
+
+def test_the_table_is_not_among_what_auditors_query(root: Path) -> None:
+    with open_log(str(root)) as opened:
+        assert "extent" not in {row["name"] for row in opened.select("SHOW TABLES")}

@@ -38,7 +38,8 @@ from tests.reports.oracles import violations as violations_oracle
 PART = ("2026-10-09", "2026-10-20T12:00:00Z")
 PERIODS = [(None, None), PART]
 EACH_PERIOD = pytest.mark.parametrize("limits", PERIODS, ids=["whole", "part"])
-TOKENS = tuple(sorted(token for one in realistic_sites.CRAWLERS.values() for token in one.product_tokens))
+# No robots.txt of these sites names the second token of a crawler that has two.
+TOKENS = tuple(sorted(one.product_tokens[0] for one in realistic_sites.CRAWLERS.values()))
 
 
 class Month(NamedTuple):
@@ -201,17 +202,17 @@ def test_every_number_of_opt_out(small: Month, limits: tuple[str | None, str | N
 @EACH_PERIOD
 def test_every_number_of_robots_history(small: Month, limits: tuple[str | None, str | None]) -> None:
     expected = robots_history_oracle.expected(small.records, parse_period(*limits), TOKENS, every=False)
-    assert len(expected) > 30
+    assert len(expected) > 10
     test_robots_history.check(answer("robots-history", small, limits, "--limit", 100_000), expected)
 
 
 @EACH_PERIOD
-def test_every_number_of_japan(small: Month, limits: tuple[str | None, str | None]) -> None:
-    expected = japan_oracle.expected(small.records, parse_period(*limits))
-    test_japan.same_as_the_oracle(answer("japan", small, limits), expected)
+def test_every_number_of_japan(large: Month, limits: tuple[str | None, str | None]) -> None:
+    expected = japan_oracle.expected(large.records, parse_period(*limits))
+    test_japan.same_as_the_oracle(answer("japan", large, limits), expected)
 
 
-@pytest.mark.parametrize("date", [None, "2026-10-16"])
+@pytest.mark.parametrize("date", [None, "2026-10-16T00:00:00Z"])
 def test_every_number_of_reevaluation(small: Month, date: str | None) -> None:
     day = None if date is None else parse_period(date, None).start
     wanted = reevaluation_oracle.expected(small.records, Period(), day)
@@ -222,7 +223,7 @@ def test_every_number_of_reevaluation(small: Month, date: str | None) -> None:
         for name in ("fetched", "newly_disallowed", "disallowed_then", "not_known_now"):
             assert site[name] == wanted["sites"][site["site"]][name], (site["site"], name)
     assert made["sites_fetched"] == len(wanted["sites"])
-    assert made["urls_newly_disallowed"] == len(wanted["rows"]) > 50
+    assert made["urls_newly_disallowed"] == len(wanted["rows"]) > 20
 
 
 def test_every_kind_gives_json_that_is_the_same_again(small: Month) -> None:

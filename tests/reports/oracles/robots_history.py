@@ -45,8 +45,13 @@ def expected(
             _evaluate(version, bodies, tokens)
             _count(version, decided, signals)
         if versions:
-            made["://".join((authority[0], authority[1]))] = versions
+            made[_named(*authority)] = versions
     return made
+
+
+def _named(scheme: str, host: str, port: int) -> str:
+    standard = (scheme, port) in (("http", 80), ("https", 443))
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{'' if standard else f':{port}'}"
 
 
 def _concerns(row: dict[str, Any], period: Period) -> bool:
