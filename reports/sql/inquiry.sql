@@ -1,6 +1,6 @@
 -- The requests a question is about, in numbers.
 WITH matched AS (
-    SELECT * FROM exchange
+    SELECT * FROM decision
     WHERE ($site::VARCHAR IS NULL OR site = $site::VARCHAR)
       AND ($site::VARCHAR IS NOT NULL OR host = $host::VARCHAR
            OR ($subdomains::BOOLEAN AND ends_with(host, '.' || $host::VARCHAR)))
@@ -9,6 +9,15 @@ WITH matched AS (
       AND ($targets::VARCHAR[] IS NULL OR list_contains($targets::VARCHAR[], target))
       AND ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
       AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
+),
+-- looked for by their numbers first: of millions of completions, few have the number of a matched decision in some log
+ended AS (
+    SELECT log, decision_seq, outcome, status, response_bytes FROM completion
+    WHERE decision_seq IN (SELECT seq FROM matched)
+),
+met AS (
+    SELECT m.*, c.outcome, c.status, c.response_bytes
+    FROM matched AS m LEFT JOIN ended AS c ON c.log = m.log AND c.decision_seq = m.seq
 )
 SELECT count(*) AS requests,
        count(*) FILTER (WHERE action = 'forwarded') AS forwarded,
@@ -24,4 +33,4 @@ SELECT count(*) AS requests,
        count(*) FILTER (WHERE target IS NULL) AS without_target,
        min(recorded_at) AS first_at,
        max(recorded_at) AS last_at
-FROM matched;
+FROM met;

@@ -21,7 +21,7 @@ from reports.period import Period, iso, parse_period
 from reports.verify import verify
 from tests import realistic, realistic_sites
 from tests.frames import frames
-from tests.reports import crawling, test_japan, test_opt_out, test_robots_history, test_violations
+from tests.reports import crawling, test_japan, test_opt_out, test_plans, test_robots_history, test_violations
 from tests.reports.command import crawl_audit
 from tests.reports.oracles import activity as activity_oracle
 from tests.reports.oracles import coverage_report as coverage_oracle
@@ -190,6 +190,15 @@ def test_every_number_of_inquiry(large: Month, limits: tuple[str | None, str | N
         for one in found["signals"]
     }
     assert shown == want["signals"]
+
+
+def test_segments_without_the_site_asked_about_are_not_read(large: Month) -> None:
+    """Small segments are always read, so it takes a log of this size to show it."""
+    site = realistic_sites.site_name(24_000)
+    with open_log(str(large.root)) as log:
+        drawn = test_plans.plan(log, "inquiry_days", "EXPLAIN ANALYZE", **test_plans.scope(log, site, Period()))
+    ((scanned, there),) = test_plans.SCANNED.findall(drawn)
+    assert int(scanned) < int(there) / 2
 
 
 @EACH_PERIOD
