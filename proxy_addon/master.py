@@ -27,6 +27,7 @@ from mitmproxy.options import Options
 
 from crawl_audit.errors import ConfigurationError
 from proxy_addon import handlers
+from proxy_addon.leaf_certificates import LeafCertificates
 from proxy_addon.links import Link
 
 MITMPROXY_VERSION = "12.2.3"
@@ -56,6 +57,13 @@ PINNED: dict[str, Any] = {
 
 
 class _TlsConfig(tlsconfig.TlsConfig):
+    def configure(self, updated: set[str]) -> None:
+        """As mitmproxy's, with a store that holds the certificates of more hosts."""
+        super().configure(updated)
+        store = getattr(self, "certstore", None)
+        if store is not None and not isinstance(store, LeafCertificates):
+            self.certstore = LeafCertificates.of(store)
+
     def request(self, flow: http.HTTPFlow) -> None:
         """mitmproxy would answer paths like /mitmproxy-….crl itself: a decision would say forwarded and nothing was."""
 

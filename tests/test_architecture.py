@@ -31,6 +31,7 @@ ONLY_IN = {
         "crawl_audit/note_key.py",
         "crawl_audit/timestamp_token.py",  # certificates of timestamp authorities
         "proxy_addon/ca.py",  # makes the authority that crawlers trust
+        "proxy_addon/leaf_certificates.py",  # names in the certificates that crawlers are shown
     },
     "rfc3161_client": {"crawl_audit/timestamp_token.py"},
     "publicsuffixlist": {"crawl_audit/site.py"},
@@ -64,6 +65,7 @@ ONLY_IN = {
         "proxy_addon/boundary.py",  # what every hook is wrapped in
         "proxy_addon/layers.py",  # the one protocol layer that is ours
         "proxy_addon/master.py",  # mitmproxy embedded
+        "proxy_addon/leaf_certificates.py",  # its store of certificates
         "proxy_addon/handlers.py",  # its handler of a connection
         "proxy_addon/links.py",  # its connections, to end them
         "proxy_addon/watching.py",  # names mitmproxy's connection in its types
@@ -89,6 +91,7 @@ ONLY_IN = {
     "typer": {
         "proxy_addon/cli.py",
         "proxy_addon/anchor_cli.py",
+        "proxy_addon/probe_cli.py",
         "reports/cli.py",
         "reports/witness_cli.py",
         "reports/custody_cli.py",
