@@ -30,12 +30,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One way of asking: over TLS or not, one connection for all requests or a new one each, one host or many."""
+    """One way of asking: over TLS or not, one connection for all requests or a new one each, one host or many.
+
+    ``sites``: that many hosts in turn; ``page``: what the paths of what is asked for begin with.
+    """
 
     name: str
     tls: bool = False
     new_connections: bool = False
     new_hosts: bool = False
+    sites: int = 1
+    page: str = "/page/"
 
 
 # Each of 127.x.y.z is a site of its own without any set-up.
@@ -50,6 +55,7 @@ def fresh_host() -> str:
 class Connection:
     def __init__(self, proxy: tuple[str, int], host: str, port: int, context: ssl.SSLContext | None) -> None:
         self._proxy, self._host, self._port, self._context = proxy, host, port, context
+        self.is_open = True
 
     async def open(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(*self._proxy)
@@ -59,14 +65,22 @@ class Connection:
             await self._reader.readuntil(b"\r\n\r\n")
             await self._writer.start_tls(self._context, server_hostname=self._host)
 
-    async def ask(self, path: str) -> bool:
-        authority = f"{self._host}:{self._port}"
+    async def ask(self, path: str, host: str) -> bool:
+        """Whether the answer, of a known length or in chunks, came whole and is a 200."""
+        authority = f"{host}:{self._port}"
         line = path if self._context is not None else f"http://{authority}{path}"
         self._writer.write(f"GET {line} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: BenchBot/1.0\r\n\r\n".encode())
         head = await self._reader.readuntil(b"\r\n\r\n")
-        length = next(int(f[15:]) for f in head.split(b"\r\n") if f.lower().startswith(b"content-length:"))
-        await self._reader.readexactly(length)
-        return head.startswith(b"HTTP/1.1 200")
+        lengths = [int(f[15:]) for f in head.split(b"\r\n") if f.lower().startswith(b"content-length:")]
+        if lengths:
+            await self._reader.readexactly(lengths[0])
+        else:
+            while size := int(await self._reader.readline(), 16):
+                await self._reader.readexactly(size + 2)
+            await self._reader.readline()
+        if head.startswith(b"HTTP/1.0") or b"\r\nconnection: close" in head.lower():
+            self.is_open = False  # as a client does on hearing that nothing more comes on this connection
+        return head.partition(b" ")[2].startswith(b"200")
 
     def close(self) -> None:
         self._writer.close()
@@ -83,13 +97,14 @@ async def _worker(scenario: Scenario, proxy: tuple[str, int], port: int, until: 
         if started >= until:
             break
         try:
-            if connection is None or scenario.new_connections or scenario.new_hosts:
+            if connection is None or not connection.is_open or scenario.new_connections or scenario.new_hosts:
                 if connection is not None:
                     connection.close()
                 host = fresh_host() if scenario.new_hosts else host
                 connection = Connection(proxy, host, port, context)
                 await connection.open()
-            if not await connection.ask(f"/page/{number}"):
+            site = f"127.250.{number % scenario.sites // 250}.{number % scenario.sites % 250 + 1}"
+            if not await connection.ask(f"{scenario.page}{number}", site if scenario.sites > 1 else host):
                 result.failures += 1
             result.latencies_ms.append((time.perf_counter() - started) * 1000)
         except (OSError, asyncio.IncompleteReadError, ValueError):

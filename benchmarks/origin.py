@@ -1,4 +1,4 @@
-"""A small, fast origin server for benchmarks: the same 10 kB page for every path, http or https, keep-alive."""
+"""A small, fast origin server for benchmarks: one 10 kB page for all paths, 5 MB below /large/, http or https."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ def _answer(body: bytes, media_type: bytes) -> bytes:
     return head + body
 
 
+_LARGE_ANSWER = _answer(b"x" * 5_000_000, b"application/octet-stream")
 _PAGE_ANSWER = _answer(_PAGE, b"text/html")
 _ROBOTS_ANSWER = _answer(_ROBOTS, b"text/plain")
+
+
+def _answer_to(line: bytes) -> bytes:
+    if b" /robots.txt " in line:
+        return _ROBOTS_ANSWER
+    return _LARGE_ANSWER if b" /large/" in line else _PAGE_ANSWER
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(_ROBOTS_ANSWER if b" /robots.txt " in head[:200] else _PAGE_ANSWER)
+            writer.write(_answer_to(head.partition(b"\r\n")[0]))
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
         pass

@@ -1,7 +1,8 @@
-"""Side by side in one run: plain mitmdump and the sidecar, same origin server, same load, rounds interleaved.
+"""Side by side in one run: plain mitmdump, the sidecar and other proxies; same origin server, same load.
 
-Prints a Markdown table: requests/s (median and range over the rounds), ratio to plain mitmdump, latency, CPU per
-request of the whole process tree, and peak memory.  Noise on shared machines is about ±25 %; read the ratios.
+Rounds are interleaved.  Prints a Markdown table: requests/s (median and range over the rounds), ratio to plain
+mitmdump, latency, CPU per request of the whole process tree, and peak memory.  Proxies that are not on this machine
+are named with what to install.  Noise on shared machines is about ±25 %; read the ratios.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from pathlib import Path
 import trustme
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks import load
+from benchmarks import load, peers
 from benchmarks.load import Scenario
 
 SCENARIOS = (
@@ -34,6 +34,8 @@ SCENARIOS = (
     Scenario(name="https keep-alive", tls=True),
     Scenario(name="https new connection", tls=True, new_connections=True),
     Scenario(name="https new host each", tls=True, new_hosts=True),
+    Scenario(name="http, 1,000 sites in turn", sites=1000),
+    Scenario(name="http, 5 MB each", page="/large/"),
 )
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -75,12 +77,6 @@ def rss_mib(pid: int) -> float:
     return total / 1024
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def origin_server(ca: Path) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(
@@ -95,17 +91,13 @@ def origin_server(ca: Path) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
+def _contender(one: peers.Started) -> Contender:
+    return Contender(one.name, one.process, one.address)
+
+
 def mitmdump(place: Path) -> Contender:
-    port = _free_port()
-    program = Path(sys.executable).with_name("mitmdump")
-    command = [program, "-q", "--listen-host", "127.0.0.1", "-p", str(port), "--set", "ssl_insecure=true"]
-    command += ["--set", "flow_detail=0", "--set", f"confdir={place / 'mitmdump'}"]
-    process = subprocess.Popen(command, text=True)
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return Contender("mitmdump (plain)", process, ("127.0.0.1", port))
-        asyncio.run(asyncio.sleep(0.05))
-    raise SystemExit("mitmdump did not start")
+    """Plain mitmdump, which all others are compared with."""
+    return _contender(peers.mitmdump(place))
 
 
 def _sidecar(place: Path, mode: str, ca: Path) -> Contender:
@@ -147,12 +139,12 @@ def _measure(
     contender.peak_mib = max(contender.peak_mib, rss_mib(pid))
 
 
-def _table(contenders: list[Contender]) -> str:
+def _table(contenders: list[Contender], scenarios: tuple[Scenario, ...]) -> str:
     lines = [
         "| scenario | proxy | requests/s (range) | × plain | p50 ms | p99 ms | CPU ms/request |",
         "|---|---|---|---|---|---|---|",
     ]
-    for scenario in SCENARIOS:
+    for scenario in scenarios:
         base = statistics.median(contenders[0].rates[scenario.name])
         for contender in contenders:
             rates = contender.rates[scenario.name]
@@ -174,7 +166,7 @@ def _table(contenders: list[Contender]) -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
-    lines += [f"- {c.name}: peak memory {c.peak_mib:.0f} MiB, failed requests {c.failures}" for c in contenders]
+    lines += [f"- {c.name}: peak memory {c.peak_mib:.0f} MiB, failed requests {c.failures:,}" for c in contenders]
     return "\n".join(lines)
 
 
@@ -184,32 +176,47 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="per scenario, contender and round")
     parser.add_argument("--connections", type=int, default=10)
+    parser.add_argument("--only", action="append", metavar="SCENARIO", help="may be repeated; default: all")
+    parser.add_argument("--peers", action="store_true", help="other proxies too, those that are installed")
     chosen = parser.parse_args()
+    scenarios = tuple(scenario for scenario in SCENARIOS if not chosen.only or scenario.name in chosen.only)
+    if not scenarios:
+        parser.error(f"--only takes {', '.join(repr(scenario.name) for scenario in SCENARIOS)}")
     place = Path(tempfile.mkdtemp(prefix="crawl-audit-bench-"))
     contenders: list[Contender] = []
+    missing: list[peers.Missing] = []
     try:
         ca = trustme.CA()
         ca.cert_pem.write_to_path(str(place / "ca.pem"))
         ca.private_key_pem.write_to_path(str(place / "ca.key"))
         with origin_server(place / "ca.pem") as ports:
-            contenders += [
-                mitmdump(place),
-                _sidecar(place, "audit", place / "ca.pem"),
-                _sidecar(place, "enforce", place / "ca.pem"),
-            ]
+            contenders.append(mitmdump(place))
+            contenders += [_sidecar(place, mode, place / "ca.pem") for mode in ("audit", "enforce")]
+            for peer in peers.PEERS if chosen.peers else ():
+                found = peer(place)
+                if isinstance(found, peers.Missing):
+                    missing.append(found)
+                else:
+                    contenders.append(_contender(found))
             for number in range(chosen.rounds):
-                for scenario in SCENARIOS:
+                for scenario in scenarios:
                     for contender in contenders:
                         print(f"round {number + 1}: {scenario.name}: {contender.name}", file=sys.stderr)
                         _measure(contender, scenario, ports, chosen.connections, chosen.seconds)
         versions = {name: importlib.metadata.version(name) for name in ("mitmproxy", "duckdb", "protego")}
         print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, {versions}\n")
-        print(_table(contenders))
+        print(_table(contenders, scenarios))
+        for one in missing:
+            print(f"- {one.name}: not on this machine: {one.why}")
     finally:
         for contender in contenders:
             contender.process.terminate()
         for contender in contenders:
-            contender.process.wait(60)
+            try:
+                contender.process.wait(20)
+            except subprocess.TimeoutExpired:
+                contender.process.kill()
+                contender.process.wait()
         shutil.rmtree(place, ignore_errors=True)
 
 

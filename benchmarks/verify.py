@@ -87,7 +87,8 @@ def _exchanges(connection: duckdb.DuckDBPyConnection, first: int, done: int, cou
         CREATE OR REPLACE TABLE decision AS
         SELECT {sql_quote(LOG)} AS log, {first} + 2 * n + n // {per_seal} AS seq, 1::INTEGER AS v,
           make_timestamp({logs.START + logs.SECOND} + ({done} + n) * 5000) AS recorded_at,
-          substr(md5(({done} + n)::VARCHAR), 1, 32) AS exchange_id, 'alpha' AS crawler, 'AlphaBot' AS product_token,
+          substr(md5(({done} + n)::VARCHAR), 1, 32) AS exchange_id, NULL::VARCHAR AS trace_id,
+          'alpha' AS crawler, 'AlphaBot' AS product_token,
           '10.0.0.' || (n % 200) AS client, 'AlphaBot/1.0 (+https://crawler.example/about)' AS user_agent,
           true AS token_in_user_agent, 'GET' AS method, 'http' AS scheme,
           'www.site' || (n % {SITES}) || '.example' AS host, 80::BIGINT AS port,
