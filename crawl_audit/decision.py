@@ -27,6 +27,7 @@ class Request:
     user_agent: str | None
     method: str
     target: Target
+    trace_id: str | None = None
     since_previous_ms: int | None = None
     held_ms: int | None = None
 
@@ -62,6 +63,7 @@ def decide(
     return Decision(
         recorded_at=request.recorded_at,
         exchange_id=request.exchange_id,
+        trace_id=request.trace_id,
         crawler=request.crawler.id,
         product_token=request.crawler.product_token,
         client=request.client,

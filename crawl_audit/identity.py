@@ -35,24 +35,31 @@ class Crawler:
 
 def presented_secret(proxy_authorization: str | None) -> str | None:
     """The token in a Proxy-Authorization value: the password of Basic, or Bearer; None where there is none."""
+    return _credentials(proxy_authorization)[1]
+
+
+def _credentials(proxy_authorization: str | None) -> tuple[str, str | None]:
+    """(user name, token) of a Proxy-Authorization value; an empty name and None where there are none."""
     scheme, _, rest = (proxy_authorization or "").strip().partition(" ")
     if scheme.lower() == "bearer":
-        return rest.strip() or None
+        return "", rest.strip() or None
     if scheme.lower() != "basic":
-        return None
+        return "", None
     try:
         pair = base64.b64decode(rest.strip(), validate=True).decode("utf-8")
     except ValueError:  # not base64, not ASCII, not UTF-8
-        return None
-    return pair.partition(":")[2] or None
+        return "", None
+    name, _, secret = pair.partition(":")
+    return name, secret or None
 
 
 def identify(proxy_authorization: str | None, crawlers: Sequence[Crawler]) -> Crawler | None:
     """The crawler whose token was presented, or the single crawler that needs none; None: nobody we know.
 
-    Every configured digest is compared, each in constant time, so that timing tells nothing about which matched.
+    Every configured digest is compared, each in constant time, so that timing tells nothing about which matched.  The
+    token alone says who it is; a user name beside it that is the id of another crawler contradicts it, and is nobody.
     """
-    secret = presented_secret(proxy_authorization)
+    name, secret = _credentials(proxy_authorization)
     digest = hashlib.sha256((secret or "").encode("utf-8", "surrogatepass")).hexdigest()
     found = None
     for crawler in crawlers:
@@ -60,7 +67,21 @@ def identify(proxy_authorization: str | None, crawlers: Sequence[Crawler]) -> Cr
             found = crawler
     if found is None and len(crawlers) == 1 and crawlers[0].secret_sha256 is None:
         return crawlers[0]
+    if found is not None and name != found.id and any(name == crawler.id for crawler in crawlers):
+        return None
     return found
+
+
+def why_unknown(proxy_authorization: str | None, crawlers: Sequence[Crawler]) -> str:
+    """Why :func:`identify` knew nobody, as one sentence for the record: it never quotes what was presented.
+
+    Only a name that is configured is named: what else stands in its place may be somebody's token.
+    """
+    name, secret = _credentials(proxy_authorization)
+    claimed = next((crawler.id for crawler in crawlers if crawler.id == name), None)
+    if claimed is not None and secret is not None:
+        return f"The user name is that of crawler {claimed}, and the token is not."
+    return "No token of a configured crawler was presented."
 
 
 def token_in_user_agent(user_agent: str | None, product_tokens: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from crawl_audit.exemptions import Exemptions
 from crawl_audit.identity import Crawler
 from crawl_audit.records import Basis, Instant, Verdict
+from crawl_audit.resolved_path import as_resolved
 from crawl_audit.robots import Judgement
 from crawl_audit.signal_policy import SignalPolicy
 from crawl_audit.target import Target
@@ -54,7 +55,7 @@ class Policy:
             return Ruling(judgement=judgement)
         interval_ms = None if target.is_robots_txt else wishes.request_interval_ms(at)
         if self._signals and judgement.verdict is Verdict.ALLOWED and not target.is_robots_txt:
-            refusal = self._signals.refusal(crawler.purpose, target.target, wishes, tdmrep)
+            refusal = self._refusal(crawler.purpose, target.target, wishes, tdmrep)
             if refusal is not None:
                 judgement = replace(judgement, verdict=Verdict.DISALLOWED, basis=Basis.SIGNAL, detail=refusal)
         exemption = self._exemptions.covering(crawler.id, target, at)
@@ -63,6 +64,12 @@ class Policy:
         if judgement.verdict is Verdict.DISALLOWED:
             judgement = _exempted(judgement, exemption.id)
         return Ruling(judgement=judgement, exemption=exemption.id, request_interval_ms=interval_ms)
+
+    def _refusal(self, purpose: str | None, target: str, wishes: Wishes, tdmrep: tuple[TdmrepEntry, ...]) -> str | None:
+        """As robots.txt is judged: by the path as sent, and by what a site may resolve it to."""
+        others = (other.decode("utf-8", "surrogateescape") for other in as_resolved(target.encode("utf-8", "replace")))
+        found = (self._signals.refusal(purpose, each, wishes, tdmrep) for each in (target, *others))
+        return next((refusal for refusal in found if refusal is not None), None)
 
 
 def _exempted(judgement: Judgement, exemption: str) -> Judgement:

@@ -157,6 +157,10 @@ class Decision:
     KIND: ClassVar[str] = "decision"
     recorded_at: Instant = column("when the decision was made")
     exchange_id: str = column("UUIDv7 of the exchange, also in the denial sent to the crawler")
+    trace_id: str | None = column(
+        "trace-id of the W3C `traceparent` header the crawler sent, 32 hex digits; nothing where it sent no valid one",
+        sensitive=True,
+    )
     crawler: str = column("configured id of the crawler")
     product_token: str = column(
         "RFC 9309 product token(s) the verdict is for, comma-separated; `*` where none is configured"

@@ -22,6 +22,7 @@ from protego import Protego
 from crawl_audit import __version__
 from crawl_audit.identity import ANY_CRAWLER
 from crawl_audit.records import Basis, RobotsOutcome, Verdict
+from crawl_audit.resolved_path import as_resolved
 from crawl_audit.robots_lines import BODY_BYTES_MAX, Group, Record, groups
 from crawl_audit.robots_paths import Matcher, Rule, TooMuchWorkError, normal, rules_of
 from crawl_audit.target import printable
@@ -42,6 +43,7 @@ _PROTEGO_WORK_MAX = 10_000_000
 _SHORT_PATH_OCTETS = 32  # where not even such a path could be asked about, Protego need not parse
 _RULE_TEXT_MAX = 1024
 _GROUP_TOKENS_MAX = 50
+_RESOLVED_TEXT_MAX = 200
 _GROUP_TOKEN_TEXT_MAX = 200
 _CRAWL_DELAY_MS_MAX = 30 * 86_400_000
 _MEMO_ENTRIES_MAX = 1024
@@ -146,10 +148,21 @@ class Rules:
 
     def judge(self, target: str) -> Judgement:
         """The judgement on ``target``, a path with query; any text gives an answer."""
-        octets = _octets(target)
+        sent = _octets(target)
+        octets = sent.partition(b"#")[0]
         raw = self._ask_raw(octets)
-        if _is_robots_txt(target):
-            return _with_raw(_ROBOTS_TXT, raw)
+        judgement = _with_raw(_ROBOTS_TXT, raw) if octets.partition(b"?")[0] == b"/robots.txt" else None
+        judgement = judgement or self._judge_readings(octets, raw)
+        for other in (sent, *as_resolved(sent)) if judgement.verdict is Verdict.ALLOWED else ():
+            # `/robots.txt` itself is never what a site withholds.
+            if other != octets and other.partition(b"?")[0] != b"/robots.txt":
+                resolved = self._judge_readings(other, raw)
+                if resolved.verdict is Verdict.DISALLOWED:
+                    path = printable(other[:_RESOLVED_TEXT_MAX])
+                    return replace(resolved, detail=resolved.detail or f"A site may take the path for {path}")
+        return judgement
+
+    def _judge_readings(self, octets: bytes, raw: bool | None) -> Judgement:
         path = normal(octets)
         judgement = self._judge_reading(0, octets, path, raw)
         if judgement.verdict is Verdict.ALLOWED and len(self._readings) > 1:
@@ -213,17 +226,16 @@ def _error(detail: str) -> Judgement:
 
 
 def _is_robots_txt(target: str) -> bool:
-    return target.startswith("/robots.txt") and target.partition("#")[0].partition("?")[0] == "/robots.txt"
+    return target.startswith("/robots.txt") and target.partition("?")[0] == "/robots.txt"
 
 
 def _octets(target: str) -> bytes:
-    """The octets of ``target`` without fragment; lone surrogates stand for the octets they were made from."""
+    """The octets of ``target``; lone surrogates stand for the octets they were made from."""
     try:
         octets = target.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         octets = target.encode("utf-8", "surrogatepass")
-    # google/robotstxt (GetPathParamsQuery) cuts the fragment and puts a slash before what does not start with one.
-    octets = octets.partition(b"#")[0]
+    # google/robotstxt (GetPathParamsQuery) puts a slash before what does not start with one, and cuts the fragment.
     return octets if octets.startswith(b"/") else b"/" + octets
 
 

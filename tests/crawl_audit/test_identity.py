@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawl_audit import identity
-from crawl_audit.identity import ANY_CRAWLER, Crawler, identify, presented_secret, token_in_user_agent
+from crawl_audit.identity import ANY_CRAWLER, Crawler, identify, presented_secret, token_in_user_agent, why_unknown
 
 
 def crawler(name: str, secret: str | None, *tokens: str) -> Crawler:
@@ -132,3 +132,32 @@ def test_the_token_is_looked_for_in_user_agent_in_any_case(
 
 def test_several_tokens_stand_in_a_decision_as_one_list() -> None:
     assert crawler("x", None, "ExampleBot-News", "ExampleBot").product_token == "ExampleBot-News, ExampleBot"
+
+
+@pytest.mark.parametrize(
+    ("pair", "known", "why"),
+    [
+        ("news:token-of-news", "news", None),
+        (":token-of-news", "news", None),
+        ("anything:token-of-news", "news", None),
+        ("shop:token-of-news", None, "The user name is that of crawler shop, and the token is not."),
+        ("shop:wrong", None, "The user name is that of crawler shop, and the token is not."),
+        ("token-of-news:", None, "No token of a configured crawler was presented."),
+        ("token-of-news:x", None, "No token of a configured crawler was presented."),
+        ("shop:", None, "No token of a configured crawler was presented."),
+    ],
+)
+def test_a_user_name_that_is_another_crawlers_contradicts_the_token(
+    pair: str, known: str | None, why: str | None
+) -> None:
+    crawlers = [crawler("news", "token-of-news", "NewsBot"), crawler("shop", "token-of-shop", "ShopBot")]
+    found = identify(basic(pair), crawlers)
+    assert (None if found is None else found.id) == known
+    if found is None:
+        assert why_unknown(basic(pair), crawlers) == why
+
+
+@pytest.mark.parametrize("value", [None, "", "Basic !", "Bearer x", "Digest username=shop"])
+def test_why_nobody_is_known_quotes_nothing_that_was_presented(value: str | None) -> None:
+    crawlers = [crawler("shop", "token-of-shop", "ShopBot")]
+    assert why_unknown(value, crawlers) == "No token of a configured crawler was presented."

@@ -216,6 +216,13 @@ def test_characters_no_url_can_have_differ_from_their_escapes_in_an_allow() -> N
     assert verdict(b"User-agent: *\nDisallow: /\nAllow: /a c\n", "/a%20c") is DISALLOWED
 
 
+def test_deviation_dot_segments_slashes_and_fragments_are_judged_as_resolved_too_though_google_judges_as_sent() -> None:
+    rules = compile_rules(b"User-agent: *\nDisallow: /b/\n", ("a",))
+    for path in ("/a/../b/x", "/a/%2e%2e/b/x", "//b/x", "/a#/../../b/x"):
+        assert rules.judge(path).verdict is DISALLOWED
+    assert rules.judge("/a/../c/x").verdict is ALLOWED
+
+
 def test_deviation_robots_txt_is_always_allowed_though_google_applies_the_rules() -> None:
     """RFC 9309 2.2.2: implicitly allowed."""
     assert verdict(b"User-agent: *\nDisallow: /\n", "/robots.txt") is ALLOWED

@@ -306,7 +306,7 @@ def test_a_body_survives_compression(body: bytes) -> None:
 def test_the_sensitive_fields_are_who_asked_and_what_for() -> None:
     sensitive = {kind: [column.name for column in schema.columns(kind) if column.sensitive] for kind in SALTED}
     assert sensitive == {
-        "decision": ["client", "user_agent", "target", "target_b64"],
+        "decision": ["trace_id", "client", "user_agent", "target", "target_b64"],
         "custody": ["scope"],
         "incident": ["client"],
         "tunnel": ["client"],

@@ -16,8 +16,8 @@ from tests import logs
 DISALLOWED = "/private/x"
 # The contract of the design: order and names of what auditors use most.
 DECISION = (
-    "log seq recorded_at exchange_id crawler product_token client user_agent token_in_user_agent method scheme host"
-    " port target url target_b64 site snapshot_seq robots_sha256 robots_age_ms verdict basis group_tokens rule"
+    "log seq recorded_at exchange_id trace_id crawler product_token client user_agent token_in_user_agent method scheme"
+    " host port target url target_b64 site snapshot_seq robots_sha256 robots_age_ms verdict basis group_tokens rule"
     " rule_line protego_verdict divergent parser mode action exemption detail crawl_delay_ms"
     " request_interval_ms since_previous_ms held_ms"
 ).split()
