@@ -6,9 +6,13 @@ A hook is a thin translation.  The decision is made in ``requestheaders``, befor
 
 from __future__ import annotations
 
+import functools
+import time
+from collections.abc import Callable
+
 from mitmproxy import http
 
-from crawl_audit import signals, web_bot_auth
+from crawl_audit import signals, trace_context, web_bot_auth
 from crawl_audit.decision import unknown_target
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.identity import Crawler
@@ -16,12 +20,13 @@ from crawl_audit.policy import Policy
 from crawl_audit.records import Action, Decision, Mode, Outcome
 from crawl_audit.target import Target, TargetError, parse_target, printable
 from crawl_audit.text import storable
-from proxy_addon import denial, page_signals
+from proxy_addon import denial, hop_by_hop, page_signals, probe_report
 from proxy_addon.boundary import decides, observes
 from proxy_addon.deciding import Asked, Decider
 from proxy_addon.denial import Answer
 from proxy_addon.egress import REFUSED
-from proxy_addon.exchanges import Answered, BodyMeter, Exchange, ExchangeTable
+from proxy_addon.exchanges import LIMIT_WORD, Answered, BodyMeter, Exchange, ExchangeTable
+from proxy_addon.limits import Admission, Limit
 from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, address_of, now_us
 from proxy_addon.robots_cache import RobotsCache
@@ -32,7 +37,6 @@ _ROBOTS_KEPT_BYTES = 1024 * 1024
 _PERSONAL_FIELDS = ("range", "cookie", "authorization", "if-none-match", "if-modified-since")
 # RFC 6455 7.4.1: never sent, but reported where a connection ends without a Close frame.
 _ABNORMAL_CLOSURE = 1006
-_PROXY_FIELDS = ("proxy-authorization", "proxy-connection", "proxy-authenticate")
 
 
 class AuditAddon:
@@ -47,10 +51,15 @@ class AuditAddon:
         policy: Policy | None = None,
         pacer: Pacer | None = None,
         html_meta: bool = False,
+        admission: Admission | None = None,
     ) -> None:
         self.recorder = recorder
         self.exchanges = ExchangeTable()
         self.pacer = Pacer() if pacer is None else pacer
+        self.end_sites: Callable[[str, str], None] = lambda _client_id, _why: None
+        """Breaks off what a client connection has open to sites; master.py's."""
+        admission = Admission() if admission is None else admission
+        self._messages, self._capacity, self._limiter = admission.messages, admission.capacity, admission.limiter
         self._cache = cache
         self._html_meta = html_meta
         self._decider = Decider(cache=cache, mode=mode, policy=Policy() if policy is None else policy, pacer=self.pacer)
@@ -67,21 +76,43 @@ class AuditAddon:
             return None
         if not self.recorder.accepting:
             raise LogUnavailable("The sidecar is starting or stopping; try again.", reason="draining")
-        crawler = self.recorder.identify(flow.client_conn, flow.request.headers.get("proxy-authorization"))
+        if not self._capacity.serves(flow.client_conn.id):
+            self.recorder.too_many()
+            return denial.too_many_connections(identifier)
+        credentials = flow.request.headers.get("proxy-authorization")
+        crawler = self.recorder.identify(flow.client_conn, credentials)
         if crawler is None:
-            why = "No token of a configured crawler was presented."
+            why = self.recorder.why_unknown(credentials)
             self.recorder.incident("unknown_crawler", why, flow.client_conn, identifier)
             return denial.unknown_crawler(identifier)
+        exceeded = self._limiter.request(crawler.id, self.exchanges.open_of(crawler.id))
+        if exceeded is not None:
+            self.recorder.limited(crawler, exceeded)
+            return denial.crawler_limit(exceeded.limit, exceeded.retry_after_s, identifier)
+        with self._limiter.deciding(crawler.id):
+            return await self._decide(flow, identifier, crawler)
+
+    async def _decide(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler) -> Answer | None:
+        began = time.monotonic()
+        # First of all, so that everything below, and the record, is about what the site gets.
+        flow.request.headers.fields = hop_by_hop.to_site(flow.request.headers.fields)
+        if (excess := self._too_large(flow.request)) is not None:
+            status, why = excess
+            await self._record_refusal(flow, identifier, crawler, why)
+            return denial.too_large(status, why, identifier)
         try:
             target = _target_of(flow)
         except TargetError as error:
             await self._record_refusal(flow, identifier, crawler, str(error))
             return denial.bad_request(421, str(error), identifier)
+        if (finding := probe_report.declared(flow.request.method, target)) is not None:
+            await self._record_probe(flow, identifier, crawler, finding)
+            return probe_report.recorded(finding, identifier)
         decided = await self._decider.decide(_asked(flow, identifier, crawler, target))
         decision = decided.decision
         self.recorder.signals(web_bot_auth.request_signals(flow.request.headers.fields), identifier)
         with self.pacer.leaving(decision):
-            seq = await self._record(decision)
+            seq = await self._record(decision, since=began)
         if decision.action is Action.DENIED:
             return denial.disallowed(decision, decided.retry_after_s)
         exchange = Exchange(decision=decision, decision_seq=seq, target=target, client_id=flow.client_conn.id)
@@ -96,25 +127,56 @@ class AuditAddon:
                 self._complete(flow.id, Outcome.NOT_SENT, Answered(), "Forwarding failed in the sidecar.")
         return None
 
-    async def _record(self, decision: Decision) -> int:
+    async def _record(self, decision: Decision, *, since: float | None = None) -> int:
         seq = await self.recorder.log.append(decision)
-        self.recorder.metrics.decided(decision)
+        self.recorder.metrics.decided(decision, None if since is None else time.monotonic() - since)
         return seq
 
     async def _record_refusal(self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, why: str) -> None:
         request = flow.request
         target = unknown_target(
-            storable(request.scheme, 16), storable(request.host, 255), request.port, printable(request.data.path)
+            storable(request.scheme, 16),
+            storable(request.host, 255),
+            request.port,
+            printable(request.data.path[: self._messages.target_bytes]),
         )
         await self._record(self._decider.refused(_asked(flow, identifier, crawler, target), why))
 
+    async def _record_probe(
+        self, flow: http.HTTPFlow, identifier: str, crawler: Crawler, finding: probe_report.Finding
+    ) -> None:
+        made = probe_report.incident(
+            finding, at=now_us(), exchange=identifier, crawler=crawler.id, client=address_of(flow.client_conn)
+        )
+        await self.recorder.log.append(made)
+        self.recorder.metrics.incidents.labels(incident=made.incident).inc()
+
     def _forward(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        for name in _PROXY_FIELDS:
-            flow.request.headers.pop(name, None)
+        exchange.request_meter.bytes_max = self._messages.body_bytes
+        exchange.request_meter.on_overflow = functools.partial(self._overflow, exchange)
         if exchange.target.is_robots_txt and flow.request.method == "GET":
             exchange.response_meter = BodyMeter(digest=True, keep_bytes=_ROBOTS_KEPT_BYTES + 1)
         # Never mitmproxy's option stream_large_bodies: it sets `stream` again while a denied body arrives.
         flow.request.stream = exchange.request_meter
+
+    def _too_large(self, request: http.Request) -> tuple[int, str] | None:
+        """Status and sentence for a request that announces itself as larger than it may be."""
+        limits, announced = self._messages, request.headers.get("content-length", "")
+        if len(request.data.path) > limits.target_bytes:
+            self.recorder.metrics.limit_exceeded(Limit.REQUEST_TARGET)
+            return 414, f"The request target is longer than {limits.target_bytes} octets."
+        if limits.body_bytes and announced.isdecimal() and int(announced) > limits.body_bytes:
+            self.recorder.metrics.limit_exceeded(Limit.REQUEST_BODY)
+            return 413, f"The body of the request is longer than {limits.body_bytes} octets."
+        return None
+
+    def _overflow(self, exchange: Exchange) -> None:
+        """A body turned out to be longer than it may be: the site gets neither the rest nor an end of it."""
+        if exchange.cut is None:
+            why = f"The body of the request is longer than {self._messages.body_bytes} octets."
+            exchange.cut = f"{LIMIT_WORD}:{Limit.REQUEST_BODY}: {why}"
+            self.recorder.metrics.limit_exceeded(Limit.REQUEST_BODY)
+            self.end_sites(exchange.client_id, why)
 
     # --- what the site answers --------------------------------------------------------------------------------
 
@@ -124,6 +186,8 @@ class AuditAddon:
         exchange = self.exchanges.get(flow.id)
         if exchange is None or flow.response is None:
             return  # our own denial: mitmproxy fires this hook for it as well
+        head = flow.response.headers
+        head.fields = hop_by_hop.to_crawler(head.fields, flow.response.status_code)
         if flow.response.status_code >= 200:
             if self._html_meta and page_signals.is_page(flow.response.headers.get("content-type")):
                 exchange.response_meter.keep(page_signals.WIRE_BYTES_MAX)
@@ -201,6 +265,7 @@ class AuditAddon:
         exchange = self.exchanges.get(flow.id)
         if exchange is not None:
             exchange.upgraded = True
+            exchange.request_meter.bytes_max = 0  # from here on it counts messages, which are no body
         self.recorder.tunnel(
             "websocket",
             "opened",
@@ -279,6 +344,7 @@ def _asked(flow: http.HTTPFlow, identifier: str, crawler: Crawler, target: Targe
         user_agent=None if user_agent is None else storable(user_agent, 1024),
         method=storable(flow.request.method, 64),
         target=target,
+        trace_id=trace_context.trace_id(flow.request.headers.fields),
     )
 
 

@@ -1,7 +1,8 @@
 """The admin port: is the sidecar alive, is it ready, what does it count, and publish what there is.
 
-Never recorded in the log (the short list of unrecorded paths: /livez, /readyz, /metrics, /seal, /anchor), and apart
-from the proxy's own port, so that no crawler reaches it through the proxy by a magic name.
+Never recorded in the log (the short list of unrecorded paths: /livez, /startupz, /readyz, /metrics, /seal, /anchor),
+and apart from the proxy's own port, so that no crawler reaches it through the proxy by a magic name.  Which of the
+three probes answers what, and whose business it is, stands in docs/operating.md.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from tornado import httpserver, web
 from tornado.netutil import bind_sockets
 
 from crawl_audit.errors import CrawlAuditError
-from proxy_addon.metrics import CONTENT_TYPE, Metrics
+from proxy_addon.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
     """What the admin port asks the sidecar."""
 
+    dead_because: Callable[[], str | None]
     not_ready_because: Callable[[], str | None]
     warnings: Callable[[], list[str]]
     seal: Callable[[], Awaitable[dict[str, object]]]
@@ -43,7 +45,15 @@ class _Handler(web.RequestHandler):
 
 class _Live(_Handler):
     def get(self) -> None:
-        self.finish_json(200, {"live": True})
+        reason = self.probes.dead_because()
+        self.finish_json(503 if reason else 200, {"live": reason is None, "reason": reason})
+
+
+class _Started(_Handler):
+    """This port is opened last of all: that it answers is the answer."""
+
+    def get(self) -> None:
+        self.finish_json(200, {"started": True})
 
 
 class _Ready(_Handler):
@@ -55,8 +65,9 @@ class _Ready(_Handler):
 
 class _Metrics(_Handler):
     def get(self) -> None:
-        self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(self.probes.metrics.exposition())
+        octets, content_type = self.probes.metrics.exposition(self.request.headers.get("Accept", ""))
+        self.set_header("Content-Type", content_type)
+        self.finish(octets)
 
 
 class _Seal(_Handler):
@@ -77,7 +88,7 @@ class _Anchor(_Handler):
 
 class _Unknown(_Handler):
     def prepare(self) -> None:
-        self.finish_json(404, {"error": "there is /livez, /readyz, /metrics, POST /seal and POST /anchor"})
+        self.finish_json(404, {"error": "there is /livez, /startupz, /readyz, /metrics, POST /seal and POST /anchor"})
 
 
 def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer, str]:
@@ -86,6 +97,7 @@ def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer,
     application = web.Application(
         [
             (r"/livez", _Live, arguments),
+            (r"/startupz", _Started, arguments),
             (r"/readyz", _Ready, arguments),
             (r"/metrics", _Metrics, arguments),
             (r"/seal", _Seal, arguments),

@@ -14,6 +14,7 @@ from proxy_addon.anchor_settings import AnchorSettings
 from proxy_addon.anchoring import Anchoring
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.metrics import Metrics
+from proxy_addon.operational_log import about
 from proxy_addon.receipts import Shown
 from proxy_addon.recorder import now_us
 from proxy_addon.writer import Writer
@@ -83,5 +84,5 @@ class AnchorJob:
             try:
                 await self.anchor(writer)
             except (CrawlAuditError, OSError, ValueError) as error:  # the last: a note on disk that is no text
-                logger.warning("The log could not be anchored: %s", error)
+                logger.warning("The log could not be anchored: %s", error, extra=about("anchor_failed"))
             await asyncio.sleep(self._settings.interval_s)

@@ -16,6 +16,7 @@ from crawl_audit.errors import CrawlAuditError, LogFormatError
 from proxy_addon import pushing, timestamping, witnessing
 from proxy_addon.anchor_settings import AnchorSettings
 from proxy_addon.log_directory import LogDirectory
+from proxy_addon.operational_log import about
 from proxy_addon.pushing import Keeper
 from proxy_addon.receipts import Ask, Receipt, Receipts, Shown
 from proxy_addon.seal_leaves import SealLeaves
@@ -132,7 +133,9 @@ class Anchoring:
         try:
             return self.show(Shown.of(log, path.read_text(encoding="utf-8")))
         except (LogFormatError, OSError, UnicodeDecodeError) as error:
-            logger.warning("The checkpoint of %s cannot be shown to anybody: %s", log, error)
+            logger.warning(
+                "The checkpoint of %s cannot be shown to anybody: %s", log, error, extra=about("anchor_failed")
+            )
             return None
 
     def show_others(self, besides: str | None = None, *, within_s: float = _OTHERS_S) -> list[Outcome]:
@@ -180,7 +183,7 @@ class Anchoring:
 
     def _failed(self, outcome: Outcome, asked: Sequence[Asked], why: str) -> None:
         for one in asked:
-            logger.warning("%s was not anchored: %s", outcome.shown.log, why)
+            logger.warning("%s was not anchored: %s", outcome.shown.log, why, extra=about("anchor_failed"))
             self.faults[one.name] = outcome.failures[one.name] = why
             self._on_failure(one.method)
 

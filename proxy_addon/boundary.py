@@ -17,9 +17,11 @@ from typing import Any, Protocol
 from mitmproxy import http
 from mitmproxy.connection import Client
 
+from crawl_audit import trace_context
 from crawl_audit.errors import LogUnavailable
 from proxy_addon import denial, layers
 from proxy_addon.denial import Answer
+from proxy_addon.operational_log import about, without_secrets
 from proxy_addon.recorder import Recorder, new_exchange_id
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,11 @@ def decides[A: HasRecorder](
             _count_refusal(recorder, error.reason)
         except Exception as error:
             give(flow, denial.unrecorded("hook_error", "Deciding on the request failed.", identifier))
-            logger.exception("A request was denied because deciding on it failed.")
+            trace = trace_context.trace_id(flow.request.headers.fields)
+            logger.exception(
+                "A request was denied because deciding on it failed.",
+                extra=about("hook_error", exchange_id=identifier, trace_id=trace),
+            )
             _record_failure(recorder, "hook_error", f"{hook.__name__} failed: {error!r}", flow.client_conn, identifier)
 
     return wrapped
@@ -67,10 +73,10 @@ def observes[A: HasRecorder](hook: Callable[[A, Any], Awaitable[None]]) -> Calla
         try:
             await hook(addon, subject)
         except LogUnavailable as error:  # the log's trouble and no fault here; incidents are kept until it is over
-            logger.warning("What was observed could not be recorded: %s", error)
+            logger.warning("What was observed could not be recorded: %s", error, extra=about("not_recorded"))
             _record_failure(addon.recorder, "not_recorded", f"{hook.__name__}: {error}", _client_of(subject))
         except Exception as error:
-            logger.exception("Recording failed in a hook.")
+            logger.exception("Recording failed in a hook.", extra=about("hook_error"))
             _record_failure(addon.recorder, "hook_error", f"{hook.__name__} failed: {error!r}", _client_of(subject))
 
     return wrapped
@@ -82,7 +88,7 @@ def _count_refusal(recorder: Recorder, reason: str) -> None:
         recorder.refused(reason)
         recorder.log.refused(reason)
     except Exception:
-        logger.exception("A refusal could not be counted.")
+        logger.exception("A refusal could not be counted.", extra=about("not_recorded"))
 
 
 def _client_of(subject: Any) -> Client:
@@ -96,9 +102,9 @@ def _record_failure(recorder: Recorder, word: str, detail: str, client: Client, 
     try:
         if identifier is not None:
             recorder.refused("hook_error")
-        recorder.incident(word, detail, client, identifier)
+        recorder.incident(word, without_secrets(detail), client, identifier)
     except Exception:
-        logger.exception("An incident could not be recorded.")
+        logger.exception("An incident could not be recorded.", extra=about("not_recorded"))
 
 
 def give(flow: http.HTTPFlow, answer: Answer) -> None:

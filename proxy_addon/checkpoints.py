@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
 from crawl_audit.errors import CrawlAuditError, LogUnavailable
+from crawl_audit.records import Instant
 from crawl_audit.seal import Checkpoint, checkpoint_text
 from proxy_addon.log_directory import LogDirectory, write_whole
+from proxy_addon.operational_log import about
 from proxy_addon.signing import NoteSigner
 
 logger = logging.getLogger("crawl_audit.log")
@@ -45,6 +48,7 @@ class CheckpointWriter:
         self, directory: LogDirectory, log: str, signer: NoteSigner, on_checkpoint: Callable[[str], object]
     ) -> None:
         self.fault: str | None = None
+        self.kept_at: Instant | None = None
         self._directory = directory
         self._log = log
         self._signer = signer
@@ -122,9 +126,10 @@ class CheckpointWriter:
             note = store(self._directory, self._log, head, self._signer)
         except (OSError, CrawlAuditError) as error:  # the seal is in the log; the next checkpoint covers it
             self.fault = f"The checkpoint could not be written: {error}"
-            logger.warning("%s", self.fault)
+            logger.warning("%s", self.fault, extra=about("checkpoint_failed"))
             return False
         self.fault, self._note = None, note
+        self.kept_at = Instant(time.time_ns() // 1000)
         self._on_checkpoint(note)
         return True
 

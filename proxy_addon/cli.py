@@ -13,7 +13,7 @@ import typer
 
 from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError
-from proxy_addon import anchor_cli, ca, policy_settings, settings
+from proxy_addon import anchor_cli, ca, policy_settings, probe_cli, settings
 from proxy_addon.__main__ import EXIT_CONFIGURATION
 from proxy_addon.admin_client import ask
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 anchor_cli.register(app)
+probe_cli.register(app)
 
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
 CaDirectory = Annotated[
@@ -109,11 +110,23 @@ def check_config(file: Annotated[Path, typer.Argument(help="TOML file with setti
 @app.command(
     "ca", epilog="Example: curl --cacert $(crawl-audit-proxy ca) -x http://127.0.0.1:8080 https://example.com/"
 )
-def make_ca(config: Config = None, ca_directory: CaDirectory = None) -> None:
+def make_ca(
+    config: Config = None,
+    ca_directory: CaDirectory = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Also write the usual public CAs and this one to one file.", metavar="FILE"),
+    ] = None,
+) -> None:
     """Make the certificate authority where there is none, and print the file that clients have to trust."""
     chosen = settings.load(config, _given(ca=ca_directory))
-    authority = ca.ensure(chosen.ca, datetime.datetime.now(datetime.UTC))
-    typer.echo(str(authority.certificate.absolute()))
+    now = datetime.datetime.now(datetime.UTC)
+    authority = ca.ensure(chosen.ca, now)
+    if (warning := authority.warning(now)) is not None:
+        typer.echo(warning, err=True)
+    if bundle is not None:
+        ca.write_bundle(authority, bundle)
+    typer.echo(str((authority.certificate if bundle is None else bundle).absolute()))
 
 
 @app.command(epilog="Example: crawl-audit-proxy seal && crawl-audit status audit-log")

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.identity import Crawler
+from proxy_addon.limits import CrawlerLimits
 from proxy_addon.policy_settings import Identifier, Section
 
 # RFC 9309 2.2.1: a product token MUST contain only these characters.
@@ -30,6 +31,17 @@ class CrawlerSettings(Section):
     contact: str | None = Field(None, description="where a site's owner can write to")
     token_sha256: str | None = Field(None, description="SHA-256 (hex) of the proxy token it must present")
     token_file: Path | None = Field(None, description="file that holds the proxy token it must present")
+
+    max_open_exchanges: int | None = Field(
+        None, ge=1, description="most requests of it that may be open at once; one more gets 429; not set: no limit"
+    )
+    requests_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="most requests (and CONNECTs) a second, over all sites; a second's worth, or 10, may come at once;"
+        " more get 429; not set: no limit",
+    )
 
     @field_validator("product_tokens")
     @classmethod
@@ -51,6 +63,10 @@ class CrawlerSettings(Section):
         if self.token_file and self.token_sha256:
             raise ValueError("give token_file or token_sha256, not both")
         return self
+
+    def limits(self) -> CrawlerLimits:
+        """Its limits as plain values."""
+        return CrawlerLimits(open_exchanges=self.max_open_exchanges, requests_per_s=self.requests_per_s)
 
     def crawler(self) -> Crawler:
         """The kernel's value, with the digest of the token instead of the token; reads ``token_file``."""

@@ -30,6 +30,7 @@ class Asked:
     user_agent: str | None
     method: str
     target: Target
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Decider:
             user_agent=asked.user_agent,
             method=asked.method,
             target=asked.target,
+            trace_id=asked.trace_id,
             since_previous_ms=self._pacer.since_previous_ms(asked.crawler.id, asked.target.scope),
             held_ms=held_ms,
         )

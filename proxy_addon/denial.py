@@ -49,6 +49,10 @@ _ADVICE = {
     "too_early": "Ask again after the seconds that Retry-After gives, and send fewer requests to this site at once.",
     "bad_authority": "Name a valid host and port in CONNECT.",
     "contradicting_request": "Send one Host field that names the authority of the request line and of the TLS name.",
+    "target_too_long": "Ask for a shorter URL; the limit is `limits.request_target_bytes` in the sidecar's settings.",
+    "body_too_large": "Send a smaller body; the limit is `limits.request_body_mib` in the sidecar's settings.",
+    "crawler_limit": "Send fewer requests at once, and again after the seconds that Retry-After gives.",
+    "too_many_connections": "Use fewer connections, close idle ones, or give each crawler a sidecar of its own.",
     "unknown_crawler": "Send the token of a configured crawler in Proxy-Authorization, for a tunnel with CONNECT.",
     "audit_log_unavailable": "Try again later; who runs the sidecar finds the cause under /readyz and in its output.",
     "audit_disk_reserve": "Try again later; who runs the sidecar must free disk space or enlarge the volume.",
@@ -107,6 +111,50 @@ def bad_request(status: int, detail: str, exchange_id: str) -> Answer:
             "exchange_id": exchange_id,
         },
     )
+
+
+def too_large(status: int, detail: str, exchange_id: str | None) -> Answer:
+    """414 for a request target, 413 for a body, that is larger than the settings allow; the connection ends."""
+    reason, title = ("target_too_long", "target") if status == 414 else ("body_too_large", "body")
+    return failed(
+        status,
+        "http_request_error",
+        reason.replace("_", "-"),
+        title=f"Refused, because the request's {title} is too large",
+        detail=detail,
+        advice=_ADVICE[reason],
+        exchange_id=exchange_id,
+    )
+
+
+def crawler_limit(limit: str, retry_after_s: int, exchange_id: str) -> Answer:
+    """429 for a crawler that is above a limit of its own."""
+    problem = {
+        "type": "urn:crawl-audit:problem:crawler-limit",
+        "reason": "crawler_limit",
+        "title": "Refused, because the crawler is above its own limit",
+        "detail": {
+            "crawler_rate": "The crawler sends more requests a second than `requests_per_s` in its settings says.",
+            "crawler_exchanges": "The crawler has as many requests open as `max_open_exchanges` in its settings says.",
+        }[limit],
+        "advice": _ADVICE["crawler_limit"],
+        "exchange_id": exchange_id,
+    }
+    return _answer(429, "http_request_denied", problem, (("Retry-After", str(retry_after_s)),))
+
+
+def too_many_connections(exchange_id: str) -> Answer:
+    """503 on a connection that is one too many; it ends with the answer."""
+    problem = {
+        "type": "urn:crawl-audit:problem:too-many-connections",
+        "reason": "too_many_connections",
+        "title": "Not served, because too many connections are open",
+        "detail": "As many connections of crawlers are open as `limits.open_connections` allows.",
+        "advice": _ADVICE["too_many_connections"],
+        "exchange_id": exchange_id,
+    }
+    fields = (("Retry-After", str(RETRY_AFTER_S)), ("Connection", "close"))
+    return _answer(503, "connection_limit_reached", problem, fields)
 
 
 def unrecorded(reason: str, detail: str, exchange_id: str | None) -> Answer:

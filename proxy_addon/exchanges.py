@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ from crawl_audit.exchange import Event, State, advance
 from crawl_audit.records import Completion, Decision, Instant, Outcome
 from crawl_audit.target import Target
 from crawl_audit.text import storable
+
+LIMIT_WORD = "limit"
+"""What :attr:`Exchange.cut` begins with where a limit was exceeded and no deadline passed."""
 
 _MODALITIES = {"text": "text", "image": "image", "audio": "audio", "video": "video"}
 _TEXT_TYPES = ("json", "xml", "javascript", "pdf", "html")
@@ -23,16 +27,25 @@ _BARRIER_STATUS = {401, 402, 403, 407, 429, 451}
 class BodyMeter:
     """Counts and digests a body as it streams through; keeps the first octets where somebody needs them."""
 
-    __slots__ = ("_digest", "_keep_bytes", "_kept", "size")
+    __slots__ = ("_digest", "_keep_bytes", "_kept", "bytes_max", "on_overflow", "size")
 
     def __init__(self, *, digest: bool, keep_bytes: int = 0) -> None:
         self.size = 0
+        self.bytes_max = 0
+        self.on_overflow: Callable[[], None] = lambda: None
         self._digest = hashlib.sha256() if digest else None
         self._kept = bytearray()
         self._keep_bytes = keep_bytes
 
-    def __call__(self, chunk: bytes) -> bytes:
-        """mitmproxy's stream callable: must never raise, or the connection hangs."""
+    def __call__(self, chunk: bytes) -> bytes | list[bytes]:
+        """mitmproxy's stream callable: must never raise, or the connection hangs.
+
+        Of a body longer than ``bytes_max`` (0: none is) nothing more passes: no octet, and no empty chunk either,
+        which would look like the body's end.
+        """
+        if self.bytes_max and self.size + len(chunk) > self.bytes_max:
+            self.on_overflow()
+            return []
         self.size += len(chunk)
         if self._digest is not None:
             self._digest.update(chunk)
@@ -77,7 +90,10 @@ class Exchange:
     upgraded: bool = False
     """Whether it has become a WebSocket."""
     cut: str | None = None
-    """Why the sidecar itself is ending it, as ``timeout:<deadline>: <sentence>``; nothing else is its outcome then."""
+    """Why the sidecar itself is ending it, as ``timeout:<deadline>: <sentence>`` or ``limit:<limit>: <sentence>``.
+
+    Nothing else is its outcome then: a timeout, or, where the crawler sent more than it may, the crawler's doing.
+    """
 
     def age_ms(self) -> int:
         """Milliseconds since the decision, by the monotonic clock."""
@@ -101,6 +117,7 @@ class ExchangeTable:
     def __init__(self) -> None:
         self._open: dict[str, Exchange] = {}
         self._latest: dict[str, Exchange] = {}
+        self._by_crawler: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -109,11 +126,16 @@ class ExchangeTable:
         """Enter a forwarded exchange; its decision is durable by now."""
         assert flow_id not in self._open
         self._open[flow_id] = exchange
+        self._by_crawler[exchange.decision.crawler] += 1
         self._latest[exchange.client_id] = exchange
 
     def get(self, flow_id: str) -> Exchange | None:
         """The open exchange of a flow, or None for a denied, ended or unknown one."""
         return self._open.get(flow_id)
+
+    def open_of(self, crawler: str) -> int:
+        """How many exchanges of a crawler are open."""
+        return self._by_crawler[crawler]
 
     def latest(self, client_id: str) -> Exchange | None:
         """The last exchange that a client connection has begun, open or ended; HTTP/1 has one at a time."""
@@ -142,9 +164,11 @@ class ExchangeTable:
         exchange = self._open.pop(flow_id, None)
         if exchange is None:
             return None
+        self._by_crawler[exchange.decision.crawler] -= 1
         exchange.state = advance(exchange.state, Event.COMPLETE)
         if exchange.cut is not None:
-            outcome, error = Outcome.TIMEOUT, exchange.cut
+            timeout = not exchange.cut.startswith(LIMIT_WORD)
+            outcome, error = Outcome.TIMEOUT if timeout else Outcome.CLIENT_ABORT, exchange.cut
         whole = outcome is Outcome.COMPLETED
         return Completion(
             recorded_at=now,

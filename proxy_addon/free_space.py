@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Whatever the reserve: a file that grows by less may still be written, and its commit then fails.
+_LEAST_BYTES = 2**20
 # Free space must be this much above the reserve before writing resumes, else it flaps.
 _RESUME_FACTOR = 1.1
 
@@ -15,7 +17,8 @@ class FreeSpace:
     def __init__(self, path: Path, reserve_bytes: int) -> None:
         self.seen: int | None = None  # octets; None before the first look
         self._path = path
-        self._reserve_bytes = reserve_bytes
+        self._reserve_bytes = max(reserve_bytes, _LEAST_BYTES)
+        self._read_only = False
 
     def look(self) -> int:
         """How many octets are free now; a file system that does not say counts as full."""
@@ -24,11 +27,16 @@ class FreeSpace:
         except OSError:
             return 0
         self.seen = status.f_bavail * status.f_frsize
+        self._read_only = bool(status.f_flag & os.ST_RDONLY)
         return self.seen
 
     def lack(self) -> str | None:
         """What to do where less is free than the reserve; None where there is enough."""
         free = self.look()
+        if self._read_only:
+            return (
+                f"The file system of {self._path} is mounted read-only: mount it writable, recording resumes by itself."
+            )
         if free >= self._reserve_bytes:
             return None
         return (
@@ -38,4 +46,4 @@ class FreeSpace:
 
     def resumes(self) -> bool:
         """Whether there is enough to begin again."""
-        return self.look() >= self._reserve_bytes * _RESUME_FACTOR
+        return self.look() >= self._reserve_bytes * _RESUME_FACTOR and not self._read_only

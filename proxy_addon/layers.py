@@ -4,6 +4,8 @@ mitmproxy 12.2.3 (pinned exactly; tests/proxy_addon/test_layers.py is the contra
 
 * a request that cannot be parsed is answered 400 without any hook: here it becomes a record;
 * octets that are no HTTP leave a tunnel hanging: here they are refused at once, and recorded;
+* line ends and control characters in a head that servers read in more than one way are passed on: here such a request
+  is refused (RFC 9112 2.2, 5.2, 11.2), so that nobody behind us sees two requests where we saw one;
 * the head of a request or an answer has no size limit (``_http1.py`` says so itself): here it has one, and so have
   what a client sends while it waits for an answer, the lines of chunk framing, and the count of interim answers;
 * an interim answer (1xx) is taken for the final one: here it is dropped;
@@ -32,20 +34,21 @@ from mitmproxy.proxy.layers.http import RequestData, _base, _http1
 
 from proxy_addon import upstream_faults
 from proxy_addon.denial import Answer
+from proxy_addon.limits import MessageLimits
 
-# Precedents: nginx 32 KiB in all, Apache 8 KiB a field; crawlers send cookies, so twice the usual.
-HEAD_BYTES_MAX = 256 * 1024
-# Precedents: Apache 100, Node.js 2,000; pages with hundreds of Set-Cookie and Link fields exist.
-HEAD_FIELDS_MAX = 1000
+# What is sent ahead of an answer, and a line of chunk framing.
+AHEAD_BYTES_MAX = 256 * 1024
 # A site may hint once or twice before it answers (RFC 8297); more is a way to keep somebody waiting.
 INTERIM_ANSWERS_MAX = 16
 # The longest registered method has 17 (UPDATEREDIRECTREF).
 _METHOD_BYTES_MAX = 64
 # The shortest field is a name of one octet, a colon and a line end: fewer octets cannot hold too many fields.
-_COUNTED_FROM = 4 * HEAD_FIELDS_MAX
+_FIELD_BYTES_MIN = 4
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9][0-9][ \r]")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
+_AMBIGUITY = "its head has line ends or control characters that no head may have"
 DENIED = "crawl_audit_denied"
 """Key in ``flow.metadata`` of a request that is answered here and never forwarded."""
 
@@ -53,6 +56,7 @@ OnMalformed = Callable[[Client, str], None]
 OnRefused = Callable[[Client, tuple[str, int]], None]
 OnHalfHead = Callable[[Client], None]
 Page = Callable[[Client, int, str], Answer]
+_DEFAULTS = MessageLimits()
 
 servers: WeakValueDictionary[str, _http1.Http1Server] = WeakValueDictionary()
 """The innermost HTTP side of each client connection, by the client's id: what a crawler has sent so far."""
@@ -63,6 +67,7 @@ def install(
     on_refused: OnRefused,
     page_of: Page = lambda _, status, message: upstream_faults.page(status, message),
     on_half_head: OnHalfHead = lambda _: None,
+    limits: MessageLimits = _DEFAULTS,
 ) -> None:
     """Put the narrowed layers in place of mitmproxy's, once per process, before any connection.
 
@@ -70,14 +75,17 @@ def install(
     which octets came that are no HTTP, ``on_half_head`` of an answer whose head came in part.  ``page_of`` makes the
     answer for a failure that the client has not been told of.
     """
+    message_limits = limits  # a class body cannot name its own attribute after it
 
     class GuardedHttp1Server(_GuardedHttp1Server):
         report = staticmethod(on_malformed)
         refused = staticmethod(on_refused)
         page = staticmethod(page_of)
+        limits = message_limits
 
     class GuardedHttp1Client(_GuardedHttp1Client):
         half_head = staticmethod(on_half_head)
+        limits = message_limits
 
     http.Http1Server = GuardedHttp1Server  # type: ignore[misc]
     http.Http1Client = GuardedHttp1Client  # type: ignore[misc]
@@ -101,6 +109,7 @@ class _GuardedHttp1Server(http.Http1Server):
     report: OnMalformed
     refused: OnRefused
     page: Page
+    limits: MessageLimits
     _told = False
 
     def __init__(self, context: Context) -> None:
@@ -110,7 +119,7 @@ class _GuardedHttp1Server(http.Http1Server):
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """mitmproxy's own reading of a request head, with what it only logs made known."""
         if isinstance(event, events.DataReceived):
-            if too_large := head_fault(self.buf):
+            if too_large := head_fault(self.buf, self.limits.request_head_bytes, self.limits.head_fields):
                 self.report(self.context.client, f"The request head {too_large}.")
                 yield from self._break_off(431)
                 return
@@ -118,6 +127,10 @@ class _GuardedHttp1Server(http.Http1Server):
                 self.report(self.context.client, "The octets are not HTTP: another protocol was refused.")
                 if self.context.server.address is not None:
                     self.refused(self.context.client, self.context.server.address)
+                yield from self._break_off(400)
+                return
+            if is_ambiguous(bytes(self.buf)):
+                self.report(self.context.client, f"The request could not be read: {_AMBIGUITY}.")
                 yield from self._break_off(400)
                 return
         for command in _as_iterator(super().read_headers(event)):
@@ -135,8 +148,8 @@ class _GuardedHttp1Server(http.Http1Server):
 
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Requests sent ahead wait for their turn; mitmproxy would keep any number of them."""
-        if len(self.buf) > HEAD_BYTES_MAX:
-            self.report(self.context.client, f"More than {HEAD_BYTES_MAX} octets were sent ahead of an answer.")
+        if len(self.buf) > AHEAD_BYTES_MAX:
+            self.report(self.context.client, f"More than {AHEAD_BYTES_MAX} octets were sent ahead of an answer.")
             event = events.ConnectionClosed(self.conn)
             self.buf = ReceiveBuffer()
         yield from super().wait(event)
@@ -173,12 +186,13 @@ class _GuardedHttp1Server(http.Http1Server):
 
 class _GuardedHttp1Client(http.Http1Client):
     half_head: OnHalfHead
+    limits: MessageLimits
     interim = 0
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """mitmproxy's own reading of an answer's head, within limits and past interim answers."""
         if isinstance(event, events.DataReceived) and self.request is not None:
-            why = head_fault(self.buf) or self._drop_interim()
+            why = head_fault(self.buf, self.limits.response_head_bytes, self.limits.head_fields) or self._drop_interim()
             if why is not None:
                 yield commands.CloseConnection(self.conn)
                 yield _base.ReceiveHttp(
@@ -243,7 +257,7 @@ class _DiscardingHttpStream(http.HttpStream):
 class _ChunkedReaderWithoutTrailers(ChunkedReader):
     def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         event = super().__call__(buf)
-        if event is None and len(buf) > HEAD_BYTES_MAX:  # a chunk's line or the trailer section, without an end
+        if event is None and len(buf) > AHEAD_BYTES_MAX:  # a chunk's line or the trailer section, without an end
             raise h11.RemoteProtocolError("the chunk framing is longer than a head may be")
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
 
@@ -260,16 +274,30 @@ def on_wire(answer: Answer, *, head_only: bool = False) -> bytes:
     return line + fields + b"\r\n" + (b"" if head_only else answer.body)
 
 
-def head_fault(buffer: ReceiveBuffer) -> str | None:
+def head_fault(buffer: ReceiveBuffer, bytes_max: int, fields_max: int) -> str | None:
     """What is too large about the head at the beginning of a buffer, finished or not; None where it may pass."""
-    if len(buffer) <= _COUNTED_FROM:
+    if len(buffer) <= min(bytes_max, _FIELD_BYTES_MIN * fields_max):
         return None
     octets = bytes(buffer)
     end = _END_OF_HEAD.search(octets)
     head = octets[: end.end()] if end else octets
-    if len(head) > HEAD_BYTES_MAX:
-        return f"is longer than {HEAD_BYTES_MAX} octets"
-    return f"has more than {HEAD_FIELDS_MAX} fields" if head.count(b"\n") > HEAD_FIELDS_MAX + 2 else None
+    if len(head) > bytes_max:
+        return f"is longer than {bytes_max} octets"
+    return f"has more than {fields_max} fields" if head.count(b"\n") > fields_max + 2 else None
+
+
+def is_ambiguous(octets: bytes) -> bool:
+    """Whether a complete request head at the beginning of octets can be read in more than one way.
+
+    That is: a line that ends in LF alone, a CR within a line, a line that goes on on the next, a control character.
+    """
+    end = _END_OF_HEAD.search(octets)
+    if end is None:
+        return False
+    head = octets[: end.end()]
+    lines = head.count(b"\n")  # counting is many times faster than one pattern for all of it
+    whole = head.count(b"\r\n") == head.count(b"\r") == lines
+    return not whole or b"\n " in head or b"\n\t" in head or _CONTROL.search(head) is not None
 
 
 def _as_parsed(data: MessageData) -> None:

@@ -7,7 +7,9 @@ asked for the longest time goes, without a comparison.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
 
 from cryptography import x509
@@ -23,15 +25,16 @@ class LeafCertificates(certs.CertStore):
     kept_max = KEPT_MAX
 
     @classmethod
-    def of(cls, store: certs.CertStore) -> Self:
-        """The store of the same authority, with nothing in it yet."""
-        return cls(
-            store.default_privatekey,
-            store.default_ca,
-            store.default_chain_file,
-            store.default_crl,
-            store.dhparams,
-        )
+    def signed_by(cls, key_file: Path) -> Self:
+        """A store of the authority in ``key_file`` with nothing in it yet; raises OSError and ValueError.
+
+        Nothing is written beside the key: a mounted secret is read-only.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            # mitmproxy takes its Diffie-Hellman parameters from a file, and makes one where there is none.
+            store = cls.from_files(key_file, Path(place) / "dhparam.pem")
+        assert isinstance(store, cls)
+        return store
 
     def get_cert(
         self,

@@ -85,6 +85,14 @@ class Link:
                 io.handler.cancel(why)
             _abort(io)
 
+    def keep_sites(self, kept: int) -> None:
+        """Close connections to sites, the oldest first, but for ``kept``; the client must be using none of them."""
+        made = [io for _, io in self._sites() if io.reader is not None]
+        for io in made[: max(0, len(made) - kept)]:
+            if io.handler is not None:
+                io.handler.cancel("the client has connections to too many sites")
+            _abort(io)
+
     def end_client(self, why: str, parting: bytes = b"") -> None:
         """Break off the client connection; ``parting`` is sent before, if it can be sent at once."""
         io = self._handler.transports.get(self.client)

@@ -63,8 +63,11 @@ class End:
         self.chain.add(entry)
 
 
-def append_end(directory: LogDirectory, live: LiveFile, end: End, known: Known, now: Instant) -> None:
-    """Completions, an incident and a seal in one transaction: a crash in here leaves the log as it was found."""
+def append_end(directory: LogDirectory, live: LiveFile, end: End, known: Known, now: Instant) -> int:
+    """Completions, an incident and a seal in one transaction: a crash in here leaves the log as it was found.
+
+    Returns how many exchanges have no known outcome.
+    """
     chain = end.chain
     first = chain.next_seq
     unfinished = {seq: at for seq, at in known.forwarded.items() if seq not in known.ended}
@@ -85,6 +88,7 @@ def append_end(directory: LogDirectory, live: LiveFile, end: End, known: Known, 
         live.insert(first, [body for body, _ in encoded])
     except (RefusedError, RolledBackError, InDoubtError) as error:
         raise OSError(f"the end of the log {chain.log} could not be written: {error}") from error
+    return len(unfinished)
 
 
 def _unknown(decision_seq: int, now: Instant, duration_ms: int) -> Completion:

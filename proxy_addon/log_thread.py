@@ -22,6 +22,7 @@ from proxy_addon.free_space import FreeSpace
 from proxy_addon.journal import Item, Journal, Result, encode
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.log_limits import Limits
+from proxy_addon.operational_log import about
 from proxy_addon.publisher import Publisher
 from proxy_addon.queued import Queued, Report
 from proxy_addon.rotation import Rotation
@@ -65,10 +66,10 @@ class LogThread:
         self.turned_away = 0  # counted by the event loop, the next by this thread
         self.dropped = 0
         self.last_commit_at: Instant | None = None
-        self.last_commit_monotonic: float | None = None
         self.heartbeat_monotonic = time.monotonic()
         self.refusals = Refusals()
         self.space = FreeSpace(directory.path, limits.reserve_bytes)
+        self.live_bytes = 0
         self.last_segment: Future[Segment] | None = None  # what the last seal is in
         self._settings_sha256 = settings_sha256
         self._limits = limits
@@ -217,12 +218,12 @@ class LogThread:
     def _tell(self, result: Result) -> None:
         """Pass on what became of a batch, and suspend where it could not be written."""
         if result.durable:
-            self.last_commit_at, self.last_commit_monotonic = self._clock(), time.monotonic()
+            self.last_commit_at = self._clock()
         reports = [Report(item, first, count) for item, first, count in result.durable]
         for item, error in result.refused:
             self.dropped += 1
             reports.append(Report(item, error=error))
-            logger.error("A record was refused: %s", error)
+            logger.error("A record was refused: %s", error, extra=about("record_refused"))
         if self.journal.fault is not None:
             self._suspend(UNAVAILABLE, f"The log cannot be written: {self.journal.fault}")
             reports.extend(Report(i, error=self._unavailable()) for i in self.journal.doubtful if not i.keep)
@@ -244,7 +245,7 @@ class LogThread:
     def _suspend(self, reason: str, sentence: str) -> None:
         if self.suspension is None:
             self.suspension = Suspension(reason=reason, sentence=sentence, since=self._clock())
-            logger.error("%s", sentence)
+            logger.error("%s", sentence, extra=about("log_suspended"))
         elif self.suspension.reason != reason:
             self.suspension = replace(self.suspension, reason=reason, sentence=sentence)
         if reason != DISK_RESERVE:
@@ -259,7 +260,9 @@ class LogThread:
             self._again = []
         self.dropped += sum(not item.leaves for item in refused)
         if any(item.keep for item in refused):
-            logger.error("%d records were lost: %s", sum(item.keep for item in refused), error)
+            logger.error(
+                "%d records were lost: %s", sum(item.keep for item in refused), error, extra=about("record_lost")
+            )
         self._answer_rotations(error)
         if refused:
             self._report([Report(item, error=error) for item in refused])
@@ -278,6 +281,8 @@ class LogThread:
             self.publisher.retry()
 
     def _check_space(self) -> None:
+        if self.journal.live is not None:
+            self.live_bytes = self.journal.live.wal_bytes()
         lack = self.space.lack()
         if lack is not None and self.suspension is None:
             self._suspend(DISK_RESERVE, lack)
@@ -304,6 +309,8 @@ class LogThread:
         self.journal.settle()
         if result.durable:
             self.suspension = None if over else replace(known, recorded=True)
+            if over:
+                logger.warning("Recording works again.", extra=about("log_resumed"))
             return
         if refused is not None:
             self.refusals.give_back(refused)

@@ -11,9 +11,10 @@ import asyncio
 import inspect
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from mitmproxy import addonmanager, hooks, http
+from mitmproxy import addonmanager, ctx, hooks, http
 from mitmproxy.addons import (
     block,
     core,
@@ -23,7 +24,7 @@ from mitmproxy.addons import (
     tlsconfig,
 )
 from mitmproxy.master import Master
-from mitmproxy.options import Options
+from mitmproxy.options import CONF_BASENAME, Options
 
 from crawl_audit.errors import ConfigurationError
 from proxy_addon import handlers
@@ -41,7 +42,17 @@ PINNED: dict[str, Any] = {
     "http2": False,
     "http3": False,
     "validate_inbound_headers": True,
+    "normalize_outbound_headers": True,
     "ssl_insecure": False,
+    # It would replace certifi's authorities by whatever lies in a directory.
+    "ssl_verify_upstream_trusted_confdir": None,
+    "tls_version_client_min": "TLS1_2",
+    "tls_version_server_min": "TLS1_2",
+    "add_upstream_certs_to_client_chain": False,
+    # Any certificate of a client would be taken for good: crawlers are known by their tokens.
+    "request_client_cert": False,
+    "client_certs": None,
+    "certs": [],
     "upstream_cert": False,
     # It streams denied bodies as well, which ends in "mitmproxy has crashed!".
     "stream_large_bodies": None,
@@ -52,17 +63,30 @@ PINNED: dict[str, Any] = {
     "tcp_hosts": [],
     "udp_hosts": [],
     "mode": ["regular"],
+    # Crawlers come from private addresses; whoever comes from a public one is refused.
     "block_private": False,
+    "block_global": True,
+    # As opaque octets its frames could not be counted.
+    "websocket": True,
 }
 
 
+# Options whose changes mitmproxy's TlsConfig is not told of: what its store is made of, because ours is another, and
+# versions of TLS, because it then asks OpenSSL for SSL 3, which pyOpenSSL 26 answers with an exception.
+_NOT_MITMPROXYS = frozenset(
+    "certs confdir key_size cert_passphrase tls_version_client_min tls_version_client_max tls_version_server_min"
+    " tls_version_server_max".split()
+)
+
+
 class _TlsConfig(tlsconfig.TlsConfig):
-    def configure(self, updated: set[str]) -> None:
-        """As mitmproxy's, with a store that holds the certificates of more hosts."""
-        super().configure(updated)
-        store = getattr(self, "certstore", None)
-        if store is not None and not isinstance(store, LeafCertificates):
-            self.certstore = LeafCertificates.of(store)
+    def configure(self, updated: set[str] | str) -> None:
+        """As mitmproxy's, with a store that holds the certificates of more hosts and writes nothing beside the key."""
+        # Once, when it is running, mitmproxy gives a name where it otherwise gives a set.
+        changed = {updated} if isinstance(updated, str) else updated
+        super().configure(changed - _NOT_MITMPROXYS)
+        if "confdir" in changed:
+            self.certstore = LeafCertificates.signed_by(Path(ctx.options.confdir) / f"{CONF_BASENAME}-ca.pem")
 
     def request(self, flow: http.HTTPFlow) -> None:
         """mitmproxy would answer paths like /mitmproxy-….crl itself: a decision would say forwarded and nothing was."""
@@ -121,8 +145,8 @@ class AuditMaster(Master):
                 raise ConfigurationError(f"mitmproxy's option {name} did not take the value {value!r}.")
         if getattr(self.tlsconfig, "certstore", None) is None:
             raise ConfigurationError(
-                f"mitmproxy could not load the certificate authority in {self.options.confdir}; the directory must be "
-                "writable once, so that it can add its Diffie-Hellman parameters."
+                f"mitmproxy could not load the certificate authority in {self.options.confdir};"
+                " make another with `crawl-audit-proxy ca`."
             )
 
     async def running(self) -> None:
@@ -152,6 +176,16 @@ class AuditMaster(Master):
     async def stop_listening(self) -> None:
         """Accept no new connection; those that exist go on."""
         await self.proxyserver.servers.update([])
+
+    def end_sites(self, client_id: str, why: str) -> None:
+        """Break off whatever a client connection has open to sites."""
+        if (handler := self.proxyserver.connections.get(client_id)) is not None:
+            Link(handler).end_sites(why)
+
+    def keep_sites(self, client_id: str, kept: int) -> None:
+        """Close connections to sites that a client is not using, the oldest first, but for ``kept``."""
+        if (handler := self.proxyserver.connections.get(client_id)) is not None:
+            Link(handler).keep_sites(kept)
 
     def links(self) -> dict[str, Link]:
         """Every client connection by the client's id."""

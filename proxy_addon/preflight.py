@@ -8,49 +8,16 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import logging
-import os
 import platform
 import socket
-import sys
-import time
 from pathlib import Path
 
 from crawl_audit import __version__, robots, schema, site
 from crawl_audit.errors import ConfigurationError
 from proxy_addon.master import MITMPROXY_VERSION
-from proxy_addon.repetition import Repetition
 from proxy_addon.settings import split_address
 
 _DEPENDENCIES = ("mitmproxy", "duckdb", "protego", "httpx", "cryptography", "certifi", "publicsuffixlist")
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            "source": record.name,
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=True)
-
-
-def configure_logging() -> None:
-    """Warnings of everything and notices of ours, one JSON object a line on stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
-    handler.addFilter(Repetition())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    # mitmproxy says at info level what every connection does; formatting that costs more than the proxying.
-    logging.getLogger("crawl_audit").setLevel(logging.INFO)
-    # TLS keys must not be written to a file because a variable happens to be set (mitmproxy/net/tls.py).
-    for name in ("SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE"):
-        os.environ.pop(name, None)
 
 
 def check_versions() -> None:

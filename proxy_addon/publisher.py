@@ -30,6 +30,7 @@ from crawl_audit.text import first_line
 from proxy_addon import recovery
 from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory
+from proxy_addon.operational_log import about
 from proxy_addon.segments import Segment
 
 logger = logging.getLogger("crawl_audit.publisher")
@@ -146,7 +147,7 @@ class Publisher:
                         self._pending.remove(item)
                     continue
                 faults[item.log] = self.fault = fault  # before anybody is told
-                logger.warning("%s", fault)
+                logger.warning("%s", fault, extra=about("segment_failed"))
             if not item.future.done():
                 item.future.set_exception(LogUnavailable(faults[item.log], reason="audit_segment_unpublished"))
         self.fault = next(iter(faults.values()), None)
@@ -211,15 +212,19 @@ class Publisher:
                 said = {"error": str(error)}
             if "error" in said and said["error"] not in self._told and not self._closing:
                 self._told.add(said["error"])
-                logger.warning("The segments of %s were not merged: %s", log, said["error"])
+                logger.warning(
+                    "The segments of %s were not merged: %s", log, said["error"], extra=about("merge_failed")
+                )
             elif said.get("after", 0) < said.get("before", 0):
-                logger.info("%s segments of %s were merged into %s.", said["before"], log, said["after"])
+                logger.info(
+                    "%s segments of %s were merged into %s.", said["before"], log, said["after"], extra=about("merged")
+                )
 
     def _logs(self) -> list[str]:
         try:
             return self._directory.logs()
         except OSError as error:
-            logger.warning("Nothing was merged: %s", error)
+            logger.warning("Nothing was merged: %s", error, extra=about("merge_failed"))
             return []
 
     def _run_merge(self, log: str, *least: str) -> dict[str, Any]:

@@ -13,11 +13,16 @@ from typing import Any, Protocol
 from mitmproxy.connection import Client
 
 from crawl_audit.exchange import exchange_id
-from crawl_audit.identity import Crawler, identify
+from crawl_audit.identity import Crawler, identify, why_unknown
 from crawl_audit.records import Incident, Instant, Record, Signal, Tunnel
 from crawl_audit.signals import FoundSignal
 from crawl_audit.text import storable
+from proxy_addon.limits import Bucket, Limit, TooMany
 from proxy_addon.metrics import Metrics
+
+# Incidents that whoever can connect brings about at will: so many of each are recorded one by one, the rest by number.
+_FROM_ANYBODY = ("unknown_crawler", "malformed_request", "client_refused", "client_timeout")
+_EACH_PER_S, _EACH_AT_ONCE = 10, 100
 
 
 class Log(Protocol):
@@ -30,7 +35,7 @@ class Log(Protocol):
         """Hand over a record that nothing waits for."""
 
     def refused(self, reason: str) -> None:
-        """A request was refused because it could not be recorded; the log says how many were when it can."""
+        """A request was refused, and that is not recorded by itself; the log says how many were, when it can."""
 
 
 def now_us() -> Instant:
@@ -60,6 +65,8 @@ class Recorder:
         self.metrics = metrics
         self._crawlers = tuple(crawlers)
         self._by_tunnel: dict[str, Crawler] = {}
+        self._each = {word: Bucket(_EACH_PER_S, _EACH_AT_ONCE) for word in _FROM_ANYBODY}
+        self._tunnels = Bucket(_EACH_PER_S, _EACH_AT_ONCE)
         self.armed = False
         self.draining = False
 
@@ -71,6 +78,10 @@ class Recorder:
     def identify(self, client: Client, proxy_authorization: str | None) -> Crawler | None:
         """Who asks: whoever opened the tunnel the request comes through, else by its own credentials."""
         return self._by_tunnel.get(client.id) or identify(proxy_authorization, self._crawlers)
+
+    def why_unknown(self, proxy_authorization: str | None) -> str:
+        """Why :meth:`identify` knew nobody, as one sentence."""
+        return why_unknown(proxy_authorization, self._crawlers)
 
     def tunnel_opened(self, client: Client, crawler: Crawler) -> None:
         """From now on requests on this connection are this crawler's."""
@@ -89,9 +100,22 @@ class Recorder:
         self.answered(reason)
         self.metrics.fail_closed.labels(reason=reason).inc()
 
+    def limited(self, crawler: Crawler, exceeded: TooMany) -> None:
+        """A crawler was refused for being above a limit of its own: the log says how often, not each time."""
+        self.metrics.limit_exceeded(exceeded.limit)
+        self.log.refused(f"crawler_limit of {crawler.id}")
+
+    def too_many(self) -> None:
+        """A request, or a whole connection, was refused because too many connections are open."""
+        self.metrics.limit_exceeded(Limit.OPEN_CONNECTIONS)
+        self.log.refused("too_many_connections")
+
     def incident(self, word: str, detail: str, client: Client, exchange: str | None = None) -> None:
         """Record something that makes the log less than complete, or a request that never became one."""
         self.metrics.incidents.labels(incident=word).inc()
+        if word in self._each and self._each[word].take():
+            self.log.refused(word)
+            return
         self.log.submit(
             Incident(
                 recorded_at=now_us(),
@@ -130,6 +154,11 @@ class Recorder:
         exchange: str | None = None,
     ) -> None:
         """Record a connection that is not a request."""
+        self.metrics.tunnels.labels(protocol=protocol, outcome=outcome).inc()
+        # What an unknown client opens is refused, so whoever can connect can have that recorded at will.
+        if outcome != "opened" and self._crawler_id(client) is None and self._tunnels.take():
+            self.log.refused(f"tunnel_{outcome}")
+            return
         self.log.submit(
             Tunnel(
                 recorded_at=now_us(),

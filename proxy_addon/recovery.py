@@ -46,6 +46,7 @@ class Recovered:
     told: list[tuple[Path, Path]] = field(default_factory=list)  # to be put away: from where, to where
     chains: list[Chain] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)  # finished live files that are not published yet, in order
+    orphans: list[int] = field(default_factory=list)  # of each log: exchanges that got `unknown_after_crash`
 
 
 def finish(directory: LogDirectory) -> Recovered:
@@ -223,7 +224,7 @@ def _finish_file(directory: LogDirectory, path: Path, known: Known, found: Recov
             for body in live.entries(after=end.chain.next_seq - 1):
                 end.add(schema.parse_entry(body))
             if not end.closed:
-                append_end(directory, live, end, known, _now())
+                found.orphans.append(append_end(directory, live, end, known, _now()))
         return live.extent().rows
     finally:
         live.close()

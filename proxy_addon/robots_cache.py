@@ -82,6 +82,10 @@ class _Held:
         return len(self.copy.body or b"") + (self.good.weight if self.good else 0) + tdmrep_file.weight(self.tdmrep)
 
 
+def _unnoticed(_: Snapshot) -> None:
+    """Nobody counts the fetches."""
+
+
 class RobotsCache:
     """Holds the snapshots in force; used from one event loop."""
 
@@ -92,11 +96,15 @@ class RobotsCache:
         append_many: AppendMany,
         now: Callable[[], Instant],
         settings: CacheSettings | None = None,
+        on_fetched: Callable[[Snapshot], object] = _unnoticed,
     ) -> None:
         self._fetcher = fetcher
         self._append_many = append_many
         self._now = now
         self._settings = settings or CacheSettings()
+        self._on_fetched = on_fetched
+        self.hits = 0
+        self.misses = 0
         self._held: OrderedDict[Scope, _Held] = OrderedDict()
         self._body_bytes = 0
         self._flights: SingleFlight[Scope, _Held] = SingleFlight()
@@ -121,8 +129,10 @@ class RobotsCache:
         held = self._held.get(scope)
         try:
             if held is None or not self._is_valid(held.copy.snapshot):
+                self.misses += 1
                 held = await self._flights.run(scope, lambda: self._refresh(scope))
             else:
+                self.hits += 1
                 self._held.move_to_end(scope)
             used = held
             if held.good is not None and self._is_good_enough(held.good.copy.snapshot):
@@ -190,6 +200,7 @@ class RobotsCache:
             fetched, found = await fetching, tdmrep_file.Found()
         at = self._now()
         copy = self._copy(scope, fetched, at, SnapshotSource.FETCHED, previous)
+        self._on_fetched(copy.snapshot)
         # A tdmrep.json that cannot be reached has withdrawn nothing: what it said last still holds.
         entries = found.entries if found.entries is not None else held.tdmrep if held else ()
         seq = await self._record(copy, tdmrep_file.records_of(found, at))

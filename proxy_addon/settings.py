@@ -33,6 +33,8 @@ from crawl_audit.records import Mode
 from proxy_addon.anchor_settings import AnchorSettings, SigningSettings, without_secrets
 from proxy_addon.crawler_settings import CrawlerSettings
 from proxy_addon.deadlines import Limits
+from proxy_addon.limits import CrawlerLimits
+from proxy_addon.limits_settings import LimitSettings
 from proxy_addon.policy_settings import (
     ExemptionSettings,
     Identifier,
@@ -149,6 +151,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     egress: EgressSettings = EgressSettings()
     client: ClientSettings = ClientSettings()
+    limits: LimitSettings = LimitSettings()
     exemptions: tuple[ExemptionSettings, ...] = Field((), description="grounds for requests that a site disallows")
     pacing: PacingSettings = PacingSettings()
     signing: SigningSettings = SigningSettings()
@@ -227,7 +230,11 @@ class Settings(BaseSettings):
         """What is declared about exemptions and signals, as the kernel's value."""
         return Policy(exemptions_of(self.exemptions), self.signals.signal_policy())
 
-    def limits(self) -> Limits:
+    def crawler_limits(self) -> dict[str, CrawlerLimits]:
+        """What each crawler may have of its own, by its id."""
+        return {crawler.id: crawler.limits() for crawler in self.crawlers}
+
+    def deadlines(self) -> Limits:
         """The deadlines of exchanges and connections, as the watcher's value."""
         upstream = self.upstream
         return Limits(

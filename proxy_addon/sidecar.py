@@ -15,18 +15,28 @@ import json
 import logging
 import signal
 import sys
-import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
 from mitmproxy.options import Options
 
-from crawl_audit import __version__
+from crawl_audit import __version__, schema
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogUnavailable
 from crawl_audit.identity import ANY_CRAWLER, Crawler
 from crawl_audit.records import Record, Run
-from proxy_addon import admin, ca, fail_open, interpreter, policy_settings, preflight, recovery, trust
+from proxy_addon import (
+    admin,
+    ca,
+    fail_open,
+    interpreter,
+    operational_log,
+    policy_settings,
+    preflight,
+    readiness,
+    recovery,
+    trust,
+)
 from proxy_addon.addon import AuditAddon
 from proxy_addon.anchor_job import AnchorJob
 from proxy_addon.ca import Authority
@@ -35,9 +45,13 @@ from proxy_addon.egress import GuardedLoop
 from proxy_addon.fail_open import FailOpenLog
 from proxy_addon.fetcher import Fetcher, FetchLimits
 from proxy_addon.freshness import Freshness
+from proxy_addon.gauges import Watched, watch
+from proxy_addon.limits import Admission, Capacity, CrawlerLimiter
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.master import AuditMaster
 from proxy_addon.metrics import Metrics
+from proxy_addon.operational_log import about
+from proxy_addon.output import Lines
 from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, now_us
 from proxy_addon.robots_cache import CacheSettings, RobotsCache
@@ -52,21 +66,19 @@ logger = logging.getLogger("crawl_audit.sidecar")
 _LOOKUP_THREADS = 64
 # Patience with mitmproxy's own hooks after connections were broken off.
 _HOOKS_S = 2.0
-# The log's thread goes round ten times a second; one that is silent for so long waits for a disk.
-_HEARTBEAT_S = 4.0
 
 
 def serve(settings: Settings, out: TextIO | None = None) -> int:
     """Run until SIGTERM or SIGINT and return the exit code; ConfigurationError before anything listens."""
-    preflight.configure_logging()
+    log_lines = operational_log.configure()
     preflight.check_versions()
     now = datetime.datetime.now(datetime.UTC)
     authority = ca.load(settings.ca, now)
-    if authority.expires_soon(now):
-        logger.warning("The CA in %s expires on %s.", settings.ca, authority.not_after.date())
+    if (warning := authority.warning(now)) is not None:
+        logger.warning("%s", warning, extra=about("ca_expires"))
     crawlers = settings.crawler_values()
     for sentence in policy_settings.expired(settings.exemptions, now):
-        logger.warning("%s", sentence)
+        logger.warning("%s", sentence, extra=about("exemption_expired"))
     if not settings.crawlers:
         logger.warning("No crawler is configured, so the groups for `*` decide; name yours with --product-token.")
     preflight.check_free("listen", settings.listen)
@@ -75,7 +87,9 @@ def serve(settings: Settings, out: TextIO | None = None) -> int:
     with directory.acquire():
         extra = settings.upstream.trusted_ca
         trusted = trust.build(extra, directory.tmp / "trust.pem")
-        sidecar = Sidecar(settings, directory, authority, trusted, crawlers, out or sys.stdout)
+        told = Lines(out or sys.stdout, "stdout")
+        sidecar = Sidecar(settings, directory, authority, trusted, crawlers, told)
+        sidecar.metrics.watch_lines(log_lines, told)
         with interpreter.sharing_time(), asyncio.Runner(loop_factory=sidecar.loop) as runner:
             return runner.run(sidecar.run())
 
@@ -90,7 +104,7 @@ class Sidecar:
         authority: Authority,
         trusted: Trust,
         crawlers: Sequence[Crawler],
-        out: TextIO,
+        out: Lines,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -98,7 +112,8 @@ class Sidecar:
         self._trust = trusted
         self._crawlers = crawlers
         self._out = out
-        self._metrics = Metrics()
+        self._metrics = self.metrics = Metrics()
+        self._metrics.built(version=__version__, schema=schema.VERSION, config_sha256=self._settings_sha256())
         self._anchors = AnchorJob(settings.anchors, directory, self._metrics)
         self._signals = 0
         self._stop = asyncio.Event()
@@ -127,6 +142,7 @@ class Sidecar:
             await self._close_log(writer, "signal" if self._signals else "error")
             if self._signals < 2:
                 await self._anchors.finish(writer.log)
+            self._out.settle()
         return 0
 
     async def _close_log(self, writer: Writer, reason: str) -> None:
@@ -134,7 +150,7 @@ class Sidecar:
         try:
             await writer.append(self._run_record(writer, "stop", reason, None))
         except LogUnavailable as error:
-            logger.error("The stop could not be recorded: %s", error)
+            logger.error("The stop could not be recorded: %s", error, extra=about("not_recorded"))
         await writer.close(reason)
 
     def _signalled(self) -> None:
@@ -148,31 +164,32 @@ class Sidecar:
         recorder = Recorder(log, self._metrics, self._crawlers)
         fetcher = self._fetcher()
         cache = self._cache(fetcher, writer)
-        pacing = self._settings.pacing
-        exchanges = AuditAddon(
-            recorder=recorder,
+        admission = self._admission()
+        exchanges = self._exchange_hooks(recorder, cache, admission)
+        watched = Watched(
+            log=writer,
+            queue_records=self._settings.logging.queue_records,
             cache=cache,
-            mode=self._settings.mode,
-            policy=self._settings.policy(),
-            pacer=Pacer(enforce=pacing.enforce, hold_max_s=pacing.hold_max_s),
-            html_meta=self._settings.signals.html_meta,
+            exchanges=exchanges.exchanges,
+            connections=admission.capacity,
+            ca_expires_at_s=self._authority.not_after.timestamp(),
+            last_receipt_at=lambda: self._anchors.last_receipt_at,
         )
-        self._metrics.watch_log(writer, self._settings.logging.queue_records)
-        self._metrics.gauge(
-            "crawl_audit_inflight_exchanges", "Forwarded and not yet ended.", lambda: float(len(exchanges.exchanges))
-        )
-        connections = ConnectionAddon(recorder, exchanges.client_gone, exchanges.exchanges)
+        watch(self._metrics, watched)
+        connections = ConnectionAddon(recorder, exchanges.client_gone, exchanges.exchanges, admission=admission)
         master = self._master(connections, exchanges)
+        exchanges.end_sites, connections.keep_sites = master.end_sites, master.keep_sites
         watcher = Watcher(
             exchanges=exchanges.exchanges,
             links=master.links,
-            limits=self._settings.limits(),
+            limits=self._settings.deadlines(),
             on_limit=self._metrics.limit_exceeded,
             on_client_timeout=connections.client_timeout,
             finish=exchanges.overdue,
         )
         probes = admin.Probes(
-            not_ready_because=lambda: not_ready(recorder, writer),
+            dead_because=lambda: readiness.dead(writer),
+            not_ready_because=lambda: readiness.not_ready(recorder, writer),
             warnings=lambda: self._warnings(writer, log),
             seal=lambda: self._seal(writer),
             anchor=lambda: self._anchors.anchor(writer),
@@ -208,9 +225,30 @@ class Sidecar:
             if isinstance(log, FailOpenLog):
                 await log.aclose()
 
+    def _admission(self) -> Admission:
+        limits = self._settings.limits
+        return Admission(
+            messages=limits.messages(),
+            capacity=Capacity(limits.connections()),
+            limiter=CrawlerLimiter(self._settings.crawler_limits()),
+        )
+
+    def _exchange_hooks(self, recorder: Recorder, cache: RobotsCache, admission: Admission) -> AuditAddon:
+        pacing = self._settings.pacing
+        return AuditAddon(
+            recorder=recorder,
+            cache=cache,
+            mode=self._settings.mode,
+            policy=self._settings.policy(),
+            pacer=Pacer(enforce=pacing.enforce, hold_max_s=pacing.hold_max_s),
+            html_meta=self._settings.signals.html_meta,
+            admission=admission,
+        )
+
     def _warnings(self, writer: Writer, log: Writer | FailOpenLog) -> list[str]:
         unrecorded = log.warnings if isinstance(log, FailOpenLog) else []
-        return [*writer.warnings, *self._anchors.warnings, *unrecorded]
+        expiring = self._authority.warning(datetime.datetime.now(datetime.UTC))
+        return [*writer.warnings, *self._anchors.warnings, *unrecorded, *([expiring] if expiring else [])]
 
     async def _log_for_hooks(self, writer: Writer) -> Writer | FailOpenLog:
         chosen = self._settings.logging
@@ -263,6 +301,7 @@ class Sidecar:
             late: list[Record] = [*recovered.gaps, *recovered.incidents]
             for record in late:
                 await writer.append(record)
+            self._metrics.recovered(recovered.incidents, sum(recovered.orphans))
             await asyncio.to_thread(recovery.put_all_away, recovered)
         except (LogUnavailable, OSError) as error:
             raise ConfigurationError(f"The log in {self._settings.log} cannot be written: {error}") from error
@@ -298,7 +337,13 @@ class Sidecar:
             last_good_copy_s=robots.last_good_copy_s,
             tdmrep=self._settings.signals.fetches_tdmrep,
         )
-        return RobotsCache(fetcher=fetcher, append_many=writer.append_many, now=now_us, settings=settings)
+        return RobotsCache(
+            fetcher=fetcher,
+            append_many=writer.append_many,
+            now=now_us,
+            settings=settings,
+            on_fetched=self._metrics.robots_fetched,
+        )
 
     def _master(self, *addons: object) -> AuditMaster:
         host, port = split_address(self._settings.listen)
@@ -309,7 +354,7 @@ class Sidecar:
             listen_host=host,
             listen_port=port,
             ssl_verify_upstream_trusted_ca=str(self._trust.bundle),
-            tcp_timeout=backstop_s(self._settings.limits()),
+            tcp_timeout=backstop_s(self._settings.deadlines()),
         )
         return master
 
@@ -330,23 +375,11 @@ class Sidecar:
 
     def _say_checkpoint(self, note: str) -> None:
         """A copy of each signed head for whoever collects standard output: a second custodian."""
-        if not self._out.isatty():
+        if not self._out.is_terminal:
             self._say({"checkpoint": note})
 
     def _say(self, line: dict[str, object]) -> None:
-        print(json.dumps(line), file=self._out, flush=True)
-
-
-def not_ready(recorder: Recorder, writer: Writer) -> str | None:
-    """Why no request can be recorded now, in one sentence; None where it can."""
-    if not recorder.accepting:
-        return "the sidecar is starting or stopping"
-    if not writer.available:
-        return f"the log cannot be written: {writer.fault}"
-    silent_s = time.monotonic() - writer.heartbeat_monotonic
-    if silent_s > _HEARTBEAT_S:
-        return f"the log's thread has been at one commit for {silent_s:.0f} s: the disk is slow or hangs"
-    return None
+        self._out.say(json.dumps(line))
 
 
 async def _first[T](wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T:

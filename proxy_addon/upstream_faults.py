@@ -13,6 +13,7 @@ from proxy_addon import denial
 from proxy_addon.deadlines import Deadline
 from proxy_addon.denial import Answer
 from proxy_addon.egress import REFUSED
+from proxy_addon.exchanges import LIMIT_WORD
 
 TIMEOUT_WORD = "timeout"
 """What ``Completion.error`` begins with where the sidecar ended an exchange because of a deadline."""
@@ -112,7 +113,9 @@ def cut_text(deadline: Deadline, sentence: str) -> str:
 
 
 def page(status: int, message: str, *, exchange_id: str | None = None, cut: str | None = None) -> Answer:
-    """The page for mitmproxy's status and sentence; ``cut`` says that a deadline of ours ended the exchange."""
+    """The page for mitmproxy's status and sentence; ``cut``: a deadline or limit of ours ended the exchange."""
+    if cut is not None and cut.startswith(LIMIT_WORD):
+        return denial.too_large(413, cut.split(":", 2)[2].strip(), exchange_id)
     if cut is not None:
         return _timed_out(cut, exchange_id)
     if status < 500:

@@ -75,6 +75,7 @@ class Watcher:
             busy.add(exchange.client_id)
             link = links.get(exchange.client_id)
             if exchange.cut is not None:
+                # What a limit has cut was broken off as it happened; where that led to nothing, it ends here.
                 self._end_at_last(flow_id, link, now)
                 continue
             progress = self._progress(flow_id, exchange, link, now)

@@ -29,6 +29,7 @@ from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory, new_log_name
 from proxy_addon.log_limits import Limits
 from proxy_addon.log_thread import LogThread
+from proxy_addon.operational_log import about
 from proxy_addon.queued import Queued, Report
 from proxy_addon.segments import Segment
 from proxy_addon.signing import NoteSigner, SigningError, in_memory
@@ -142,6 +143,26 @@ class Writer:
         return suspension.sentence if suspension else None
 
     @property
+    def live_bytes(self) -> int:
+        """Size of the live file's WAL as last seen."""
+        return self._thread.live_bytes
+
+    @property
+    def unsealed(self) -> int:
+        """Entries that no seal covers yet."""
+        return self._thread.journal.chain.unsealed
+
+    @property
+    def last_checkpoint_at(self) -> Instant | None:
+        """When a head was last signed and kept, by the wall clock."""
+        return self._thread.checkpoints.kept_at
+
+    @property
+    def ended(self) -> bool:
+        """Whether the log's thread is no more."""
+        return self._thread.ended is not None
+
+    @property
     def next_seq(self) -> int:
         """How many entries of this log are durable."""
         return self._thread.journal.next_seq
@@ -177,11 +198,6 @@ class Writer:
     def last_commit_at(self) -> Instant | None:
         """When an entry last became durable, by the wall clock."""
         return self._thread.last_commit_at
-
-    @property
-    def last_commit_monotonic(self) -> float | None:
-        """The same in seconds of ``time.monotonic``."""
-        return self._thread.last_commit_monotonic
 
     @property
     def heartbeat_monotonic(self) -> float:
@@ -240,7 +256,7 @@ class Writer:
         refusal = self._refusal(2 * self._limits.queue_records, keep=True)
         if refusal is not None:
             self._thread.turned_away += 1
-            logger.error("A record was lost: %s", refusal)
+            logger.error("A record was lost: %s", refusal, extra=about("record_lost"))
             item.future.set_exception(refusal)
         else:
             self._thread.put(item)
@@ -262,7 +278,7 @@ class Writer:
 
     async def rotate(self, reason: str = "demand") -> Segment:
         """Seal everything appended so far; on return it is published and can be queried.  Raises LogUnavailable."""
-        logger.info("The log is sealed and rotated: %s.", reason)
+        logger.info("The log is sealed and rotated: %s.", reason, extra=about("log_rotated"))
         if self._thread.ended is not None or self._closing:
             raise LogUnavailable("The log is closed.", reason=CLOSED)
         segment = await asyncio.wrap_future(self._thread.rotate())
@@ -276,7 +292,7 @@ class Writer:
 
     async def close(self, reason: str = "signal") -> Segment | None:
         """Write what is queued, seal, publish; the last segment, or None where recovery has to finish it."""
-        logger.info("The log is closed: %s.", reason)
+        logger.info("The log is closed: %s.", reason, extra=about("log_closed"))
         self._tell_refused()
         self._closing = True
         self._thread.stop()

@@ -27,6 +27,7 @@ FAMILIES = {
     "memory": "too little memory",
     "clock": "a clock that jumps",
     "descriptors": "no more file descriptors",
+    "connections": "ten thousand connections",
     "soak": "many requests with random faults",
 }
 

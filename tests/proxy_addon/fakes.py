@@ -140,13 +140,13 @@ class FakeCache:
 class Parts:
     """An addon with its fakes."""
 
-    def __init__(self, mode: Mode = Mode.ENFORCE, crawlers: tuple[Crawler, ...] = (OPEN,)) -> None:
+    def __init__(self, mode: Mode = Mode.ENFORCE, crawlers: tuple[Crawler, ...] = (OPEN,), **options: Any) -> None:
         self.log = FakeLog()
         self.cache = FakeCache()
         self.metrics = Metrics()
         self.recorder = Recorder(self.log, self.metrics, crawlers)
         self.recorder.armed = True
-        self.addon = AuditAddon(recorder=self.recorder, cache=self.cache, mode=mode)  # type: ignore[arg-type]
+        self.addon = AuditAddon(recorder=self.recorder, cache=self.cache, mode=mode, **options)  # type: ignore[arg-type]
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

@@ -35,6 +35,7 @@ from proxy_addon import addon as addon_module
 from proxy_addon import layers
 from proxy_addon.addon import AuditAddon
 from proxy_addon.connections import ConnectionAddon
+from proxy_addon.limits import Admission, CrawlerLimiter, CrawlerLimits, MessageLimits
 from tests.proxy_addon.fakes import TOKEN, Parts, answered, flow, production
 from tests.proxy_addon.wire import Wire, narrowed, options
 from tests.strategies import raw_fields, raw_targets
@@ -97,6 +98,25 @@ async def test_an_allowed_request_is_forwarded_with_its_decision_on_record(mode:
     assert (decision.user_agent, decision.token_in_user_agent) == ("ExampleBot/1.0", True)
     assert parts.cache.asked == [(Scope("http", "example.com", 80), ("ExampleBot",))]
     assert len(parts.addon.exchanges) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "recorded"),
+    [
+        ([], None),
+        (["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"], "4bf92f3577b34da6a3ce929d0e0e4736"),
+        (["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"] * 2, None),
+        (["00-" + "0" * 32 + "-00f067aa0ba902b7-01"], None),
+        (["Bearer a secret"], None),
+    ],
+)
+@scenario
+async def test_the_trace_id_that_a_crawler_sends_stands_in_the_decision(sent: list[str], recorded: str | None) -> None:
+    parts, made = Parts(), flow("/public")
+    made.request.headers.set_all("traceparent", sent)
+    assert_forwarded(await ask(parts, made))
+    assert [decision.trace_id for decision in parts.log.decisions] == [recorded]
+    assert made.request.headers.get_all("traceparent") == sent
 
 
 @scenario
@@ -970,3 +990,50 @@ async def test_a_robots_txt_that_the_sidecar_cut_is_no_evidence() -> None:
     (completion,) = parts.log.completions
     assert (completion.outcome, completion.error) == (Outcome.TIMEOUT, opened.cut)
     assert len(parts.log.records) == snapshots + 1
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+@scenario
+async def test_the_record_is_about_the_request_as_the_site_gets_it() -> None:
+    parts = Parts(Mode.AUDIT)
+    fields = {"connection": "close, cookie, user-agent", "cookie": "a=b", "te": "trailers", "proxy-foo": "1"}
+    made = await ask(parts, flow("/public", fields=fields))
+    assert dict(made.request.headers) == {"host": "example.com", "user-agent": "ExampleBot/1.0", "connection": "close"}
+    assert parts.log.decisions[0].user_agent == "ExampleBot/1.0"
+
+
+@scenario
+async def test_a_body_that_grows_too_long_is_cut_once_and_the_site_is_broken_off() -> None:
+    parts, ended = Parts(admission=Admission(messages=MessageLimits(body_bytes=10))), []
+    parts.addon.end_sites = lambda client_id, why: ended.append((client_id, why))
+    made = await ask(parts, flow("/public", method="POST"))
+    stream = made.request.stream
+    assert callable(stream)
+    assert [stream(b"12345"), stream(b"67890"), stream(b"x"), stream(b"y")] == [b"12345", b"67890", [], []]
+    assert ended == [(made.client_conn.id, "The body of the request is longer than 10 octets.")]
+    exchange = parts.addon.exchanges.get(made.id)
+    assert exchange is not None and exchange.cut == f"limit:request_body: {ended[0][1]}"
+    assert parts.metric("crawl_audit_limit_exceeded_total", limit="request_body") == 1
+
+
+@scenario
+async def test_a_target_that_is_too_long_is_recorded_cut() -> None:
+    parts = Parts(admission=Admission(messages=MessageLimits(target_bytes=8000)))
+    assert_answered(await ask(parts, flow("/" + "a" * 20_000)), 414, "http_request_error")
+    (decision,) = parts.log.decisions
+    assert (decision.target, decision.action) == ("/" + "a" * 7999, Action.DENIED)
+    assert parts.metric("crawl_audit_limit_exceeded_total", limit="request_target") == 1
+
+
+@scenario
+async def test_a_crawler_has_as_many_open_exchanges_as_its_settings_say() -> None:
+    limiter = CrawlerLimiter({"news": CrawlerLimits(open_exchanges=2)})
+    parts = Parts(Mode.AUDIT, admission=Admission(limiter=limiter))
+    made = [await ask(parts, flow("/public")) for _ in range(3)]
+    assert [one.response is not None for one in made] == [False, False, True]
+    assert_answered(made[2], 429, "http_request_denied")
+    assert parts.log.refusals == ["crawler_limit of news"]
+    parts.addon.client_gone(made[0].client_conn.id)
+    assert (await ask(parts, flow("/public"))).response is None

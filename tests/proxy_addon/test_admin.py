@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 
 from crawl_audit.errors import LogUnavailable
-from proxy_addon import admin, sidecar
+from proxy_addon import admin
 from proxy_addon.metrics import Metrics
 
 
@@ -22,6 +21,8 @@ def ask(
     path: str,
     *,
     reason: str | None = None,
+    dead: str | None = None,
+    accept: str | None = None,
     warnings: tuple[str, ...] = (),
     seal: Callable[[], Awaitable[dict[str, object]]] | None = None,
 ) -> httpx.Response:
@@ -30,6 +31,7 @@ def ask(
 
     async def run() -> httpx.Response:
         probes = admin.Probes(
+            dead_because=lambda: dead,
             not_ready_because=lambda: reason,
             warnings=lambda: list(warnings),
             seal=seal or sealed,
@@ -39,7 +41,8 @@ def ask(
         server, address = admin.listen("127.0.0.1", 0, probes)
         try:
             async with httpx.AsyncClient(trust_env=False) as client:
-                return await client.request(method, f"http://{address}{path}")
+                fields = {} if accept is None else {"Accept": accept}
+                return await client.request(method, f"http://{address}{path}", headers=fields)
         finally:
             server.stop()
             await server.close_all_connections()
@@ -53,29 +56,13 @@ def body(response: httpx.Response) -> dict[str, Any]:
 
 
 def test_a_sidecar_that_cannot_record_is_alive_and_not_ready() -> None:
-    assert ask("GET", "/livez", reason="the disk is full").status_code == 200
+    alive = ask("GET", "/livez", reason="the disk is full")
+    assert (alive.status_code, body(alive)) == (200, {"live": True, "reason": None})
     answer = ask("GET", "/readyz", reason="the disk is full")
     assert (answer.status_code, body(answer)) == (
         503,
         {"ready": False, "reason": "the disk is full", "warnings": []},
     )
-
-
-@pytest.mark.parametrize(
-    "accepting,fault,silent_s,reason",
-    [
-        (True, None, 0.1, None),
-        (True, None, 60, "the log's thread has been at one commit for 60 s: the disk is slow or hangs"),
-        (True, "The disk is full.", 60, "the log cannot be written: The disk is full."),
-        (False, None, 0.1, "the sidecar is starting or stopping"),
-    ],
-)
-def test_a_sidecar_is_ready_while_its_log_can_be_written_and_its_disk_answers(
-    accepting: bool, fault: str | None, silent_s: float, reason: str | None
-) -> None:
-    writer: Any = SimpleNamespace(available=fault is None, fault=fault, heartbeat_monotonic=time.monotonic() - silent_s)
-    recorder: Any = SimpleNamespace(accepting=accepting)
-    assert sidecar.not_ready(recorder, writer) == reason
 
 
 def test_a_sidecar_without_trouble_is_ready() -> None:
@@ -86,6 +73,28 @@ def test_a_sidecar_without_trouble_is_ready() -> None:
 def test_what_needs_mending_and_stops_nothing_is_a_warning() -> None:
     answer = ask("GET", "/readyz", warnings=("a segment cannot be published",))
     assert (answer.status_code, body(answer)["warnings"]) == (200, ["a segment cannot be published"])
+
+
+def test_a_sidecar_that_only_a_restart_helps_is_not_alive() -> None:
+    answer = ask("GET", "/livez", dead="the log's thread has ended: a fault")
+    assert (answer.status_code, body(answer)) == (
+        503,
+        {"live": False, "reason": "the log's thread has ended: a fault"},
+    )
+
+
+def test_a_sidecar_that_answers_has_started_whether_it_is_ready_or_not() -> None:
+    answer = ask("GET", "/startupz", reason="the disk is full")
+    assert (answer.status_code, body(answer)) == (200, {"started": True})
+
+
+def test_metrics_are_openmetrics_where_they_are_asked_for_so() -> None:
+    wanted = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    answer = ask("GET", "/metrics", accept=wanted)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.endswith("# EOF\n")
+    families = {family.name for family in openmetrics.text_string_to_metric_families(answer.text)}
+    assert {"crawl_audit_requests", "crawl_audit_log_write_failures"} <= families
 
 
 def test_metrics_are_in_the_text_format_of_prometheus() -> None:

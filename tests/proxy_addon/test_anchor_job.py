@@ -107,7 +107,7 @@ def test_a_round_that_fails_is_shown_and_the_next_one_made(tmp_path: Path, monke
             pass
 
     tell(tmp_path, story, interval_s=0.05, metrics=metrics)
-    assert b'crawl_audit_anchor_failures_total{method="push"}' in metrics.exposition()
+    assert b'crawl_audit_anchor_failures_total{method="push"}' in metrics.exposition()[0]
     assert len(anchors(tmp_path)) >= 1
 
 

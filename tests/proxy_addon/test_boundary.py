@@ -109,6 +109,24 @@ def test_whatever_a_hook_raises_becomes_a_503_and_an_incident(
     assert "Addon error" not in caplog.text, "nothing is left to mitmproxy"
 
 
+def test_the_line_about_a_failure_names_exchange_and_trace_and_neither_it_nor_the_incident_holds_a_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parts, made = Parts(), flow("/public")
+    made.request.headers["traceparent"] = f"00-{trace}-00f067aa0ba902b7-01"
+    addon = Addon(parts.recorder, ValueError("cannot read 'https://example.com/?token=canary-60'"))
+    asyncio.run(addon.requestheaders(made))
+    (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert (line.event, line.exchange_id, line.trace_id) == (  # type: ignore[attr-defined]
+        "hook_error",
+        addon.identifier,
+        trace,
+    )
+    (incident,) = parts.log.incidents
+    assert "canary" not in incident.detail
+
+
 def test_a_log_that_is_not_available_is_a_503_with_its_reason_and_no_incident() -> None:
     parts = Parts()
     made = ask(Addon(parts.recorder, LogUnavailable("The queue is full.", reason="audit_backpressure")))

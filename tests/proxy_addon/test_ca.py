@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
+import ssl
 import stat
 from pathlib import Path
 
+import certifi
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import NameOID
 
 from crawl_audit.errors import ConfigurationError
 from proxy_addon import ca
@@ -28,6 +34,50 @@ def refusal(directory: Path, *, make: bool = False, now: datetime.datetime = NOW
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def key_file(directory: Path, content: bytes, mode: int = 0o600) -> Path:
+    path = directory / ca.KEY_FILE
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+def company(
+    directory: Path,
+    key: PrivateKeyTypes,
+    *extensions: x509.ExtensionType,
+    not_before: datetime.datetime = NOW - datetime.timedelta(days=1),
+) -> Path:
+    """A key file as a company's own PKI would make it, with ``extensions`` beside the least there must be."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example Corp. Egress CA")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())  # type: ignore[arg-type]
+    builder = builder.serial_number(1).not_valid_before(not_before).not_valid_after(NOW + datetime.timedelta(days=90))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    certificate = builder.sign(key, digest)  # type: ignore[arg-type]
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return key_file(directory, encoded + certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def usage(*, key_cert_sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=key_cert_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+IS_CA = x509.BasicConstraints(ca=True, path_length=None)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +142,8 @@ def test_an_encrypted_key_is_refused(tmp_path: Path, made: Path) -> None:
     encryption = serialization.BestAvailableEncryption(b"pass")
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     (tmp_path / ca.KEY_FILE).write_bytes(pem + (made / ca.CERTIFICATE_FILE).read_bytes())
-    assert "does not hold a private key" in refusal(tmp_path)
+    for make in (True, False):
+        assert "is encrypted" in refusal(tmp_path, make=make)
 
 
 def test_the_key_of_one_authority_with_the_certificate_of_another_is_refused(tmp_path: Path, made: Path) -> None:
@@ -167,7 +218,7 @@ def test_a_key_that_cannot_be_read_is_refused(made: Path, monkeypatch: pytest.Mo
 def test_a_directory_mounted_read_only_without_the_certificate_still_has_it_in_the_key_file(
     tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ca.KEY_FILE).write_bytes((made / ca.KEY_FILE).read_bytes())
+    key_file(tmp_path, (made / ca.KEY_FILE).read_bytes())
 
     def read_only(*_: object) -> None:
         raise OSError(30, "Read-only file system")
@@ -179,6 +230,104 @@ def test_a_directory_mounted_read_only_without_the_certificate_still_has_it_in_t
 
 
 def test_a_lost_certificate_is_written_again_from_the_key_file(tmp_path: Path, made: Path) -> None:
-    (tmp_path / ca.KEY_FILE).write_bytes((made / ca.KEY_FILE).read_bytes())
+    key_file(tmp_path, (made / ca.KEY_FILE).read_bytes())
     authority = ca.load(tmp_path, NOW)
     assert authority.certificate.read_bytes() == (made / ca.CERTIFICATE_FILE).read_bytes()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o606, 0o777])
+def test_a_key_that_everybody_can_read_or_replace_is_refused(tmp_path: Path, made: Path, mode: int) -> None:
+    key_file(tmp_path, (made / ca.KEY_FILE).read_bytes(), mode)
+    sentence = refusal(tmp_path, make=True)
+    assert f"mode {mode:04o}" in sentence
+    assert "chmod o-rwx" in sentence
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o440, 0o660])
+def test_a_secret_that_kubernetes_opens_to_a_group_is_taken(tmp_path: Path, made: Path, mode: int) -> None:
+    key_file(tmp_path, (made / ca.KEY_FILE).read_bytes(), mode)
+    assert ca.load(tmp_path, NOW).fingerprint_sha256 == ca.load(made, NOW).fingerprint_sha256
+
+
+def test_a_directory_in_which_everybody_can_replace_the_key_is_refused(tmp_path: Path, made: Path) -> None:
+    key_file(tmp_path, (made / ca.KEY_FILE).read_bytes())
+    tmp_path.chmod(0o777)
+    assert "chmod o-w" in refusal(tmp_path)
+    tmp_path.chmod(0o1777)
+    ca.load(tmp_path, NOW)
+
+
+def test_an_rsa_authority_of_a_company_is_taken(tmp_path: Path) -> None:
+    company(tmp_path, rsa.generate_private_key(65537, 2048), IS_CA, usage(key_cert_sign=True))
+    authority = ca.load(tmp_path, NOW)
+    assert b"Egress CA" not in authority.certificate.read_bytes(), "PEM"
+    assert x509.load_pem_x509_certificate(authority.certificate.read_bytes()).subject.rfc4514_string().startswith("CN=")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ed25519.Ed25519PrivateKey.generate(),
+        rsa.generate_private_key(65537, 1024),
+        ec.generate_private_key(ec.SECP256K1()),
+    ],
+    ids=["ed25519", "rsa-1024", "secp256k1"],
+)
+def test_a_key_that_clients_accept_no_site_from_is_refused(tmp_path: Path, key: PrivateKeyTypes) -> None:
+    company(tmp_path, key, IS_CA)
+    assert "of a kind that clients do not accept" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        (),
+        (IS_CA,),
+        (usage(key_cert_sign=True),),
+        (IS_CA, usage(key_cert_sign=False)),
+        (x509.BasicConstraints(ca=False, path_length=None), usage(key_cert_sign=True)),
+    ],
+    ids=["neither", "no usage", "no constraints", "usage for leaves", "no authority"],
+)
+def test_a_certificate_that_may_not_sign_is_refused(tmp_path: Path, extensions: tuple[x509.ExtensionType, ...]) -> None:
+    company(tmp_path, ec.generate_private_key(ec.SECP384R1()), *extensions)
+    assert "is not that of a certificate authority" in refusal(tmp_path)
+
+
+def test_an_authority_that_is_not_valid_yet_is_refused(tmp_path: Path) -> None:
+    company(tmp_path, ec.generate_private_key(ec.SECP256R1()), IS_CA, not_before=NOW + datetime.timedelta(hours=2))
+    assert "is not valid before 2026-11-21 02:00 UTC" in refusal(tmp_path)
+
+
+def test_the_warning_says_until_when_and_what_to_do(made: Path) -> None:
+    authority = ca.load(made, NOW)
+    assert authority.warning(NOW) is None
+    said = authority.warning(authority.not_after - datetime.timedelta(days=29))
+    assert said is not None
+    assert str(authority.not_after.date()) in said
+    assert "before the sidecar changes over" in said
+
+
+def test_a_bundle_holds_the_public_authorities_and_ours_and_no_key(tmp_path: Path, made: Path) -> None:
+    authority = ca.load(made, NOW)
+    bundle = tmp_path / "bundle.pem"
+    for _ in range(2):  # made anew over an old one
+        ca.write_bundle(authority, bundle)
+    trusted = ssl.create_default_context(cafile=str(bundle)).get_ca_certs(binary_form=True)
+    public = ssl.create_default_context(cafile=certifi.where()).get_ca_certs(binary_form=True)
+    own = ssl.PEM_cert_to_DER_cert(authority.certificate.read_text())
+    assert set(trusted) == {*public, own}
+    assert b"PRIVATE" not in bundle.read_bytes()
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.pem"]
+
+
+def test_a_bundle_from_a_mounted_secret_holds_no_key_either(tmp_path: Path, made: Path) -> None:
+    key_only = dataclasses.replace(ca.load(made, NOW), certificate=made / ca.KEY_FILE)
+    ca.write_bundle(key_only, tmp_path / "bundle.pem")
+    assert b"PRIVATE" not in (tmp_path / "bundle.pem").read_bytes()
+
+
+def test_a_bundle_that_cannot_be_written_is_refused_in_one_sentence(tmp_path: Path, made: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be written: No such file or directory; name another place"):
+        ca.write_bundle(ca.load(made, NOW), tmp_path / "missing" / "bundle.pem")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from proxy_addon.cli import app
 
-COMMANDS = ("run", "check-config", "ca", "seal", "demo", "key", "enrol", "anchor")
+COMMANDS = ("run", "check-config", "ca", "seal", "demo", "probe", "key", "enrol", "anchor")
 
 
 def call(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -48,6 +48,13 @@ def test_the_certificate_authority_is_made_once_and_its_file_printed(tmp_path: P
     printed = Path(first.stdout.strip())
     assert printed.read_text().startswith("-----BEGIN CERTIFICATE-----")
     assert second.stdout == first.stdout
+
+
+def test_a_bundle_for_clients_that_know_one_file_is_printed_in_its_place(tmp_path: Path) -> None:
+    printed = Path(call("ca", "--bundle", "bundle.pem", cwd=tmp_path).stdout.strip())
+    assert printed == tmp_path / "bundle.pem"
+    own = (tmp_path / "audit-ca" / "ca.pem").read_text()
+    assert printed.read_text().endswith(own)
 
 
 def test_run_without_a_certificate_authority_says_how_to_make_one(tmp_path: Path) -> None:

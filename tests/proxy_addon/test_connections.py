@@ -25,6 +25,7 @@ from mitmproxy.test import tflow
 from crawl_audit.identity import Crawler
 from proxy_addon import connections, layers
 from proxy_addon.connections import ConnectionAddon
+from proxy_addon.limits import Admission, Capacity, CrawlerLimiter, CrawlerLimits
 from tests.proxy_addon.fakes import OPEN, TOKEN, Parts, client, flow, production
 from tests.proxy_addon.test_exchanges import exchange
 from tests.proxy_addon.wire import Wire, narrowed, options
@@ -289,4 +290,59 @@ def test_a_head_that_was_too_large_is_counted(limit: str, detail: str) -> None:
         parts.connections._malformed(client(), detail)
     else:
         failed(parts, "c", detail)
-    assert f'limit_exceeded_total{{limit="{limit}"}} 1.0' in parts.recorder.metrics.exposition().decode()
+    assert parts.metric("crawl_audit_limit_exceeded_total", limit=limit) == 1
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+@scenario
+async def test_a_tunnel_above_the_crawlers_rate_is_answered_429_and_counted() -> None:
+    parts = Connected()
+    limits = CrawlerLimits(requests_per_s=0.001)
+    parts.connections = ConnectionAddon(
+        parts.recorder, parts.gone.append, admission=Admission(limiter=CrawlerLimiter({"news": limits}))
+    )
+    answers = []
+    for _ in range(12):
+        made = connect()
+        await fire(parts, HttpConnectHook(made))
+        answers.append(None if made.response is None else made.response.status_code)
+    assert answers == [None] * 10 + [429] * 2
+    assert len(parts.log.tunnels) == 10
+    assert parts.log.refusals == ["crawler_limit of news"] * 2
+
+
+@scenario
+async def test_connections_above_the_limit_are_told_so_and_those_far_above_are_closed() -> None:
+    parts = Connected()
+    capacity = Capacity(16)
+    parts.connections = ConnectionAddon(parts.recorder, parts.gone.append, admission=Admission(capacity=capacity))
+    clients = [client(id=str(number)) for number in range(19)]
+    for connected in clients:
+        await fire(parts, ClientConnectedHook(connected))
+    assert [bool(connected.error) for connected in clients] == [False] * 18 + [True]
+    statuses = []
+    for connected in clients[:18]:
+        made = connect()
+        made.client_conn = connected
+        await fire(parts, HttpConnectHook(made))
+        statuses.append(None if made.response is None else made.response.status_code)
+    assert statuses == [None] * 16 + [503] * 2
+    assert parts.log.refusals == ["too_many_connections"] * 3
+    assert parts.log.incidents == []
+    await fire(parts, ClientDisconnectedHook(clients[0]))
+    assert len(capacity) == 17
+
+
+@scenario
+async def test_a_new_connection_to_a_site_lets_a_client_keep_few_others() -> None:
+    parts, kept = Connected(), []
+    parts.connections.keep_sites = lambda client_id, number: kept.append((client_id, number))
+    data = server_hooks.ServerConnectionHookData(server=tflow.tserver_conn(), client=client(id="c"))
+    await fire(parts, ServerConnectHook(data))
+    assert kept == [("c", 3)]
+    await fire(parts, server_hooks.ServerConnectedHook(data))
+    assert parts.connections.capacity.sites == {data.server.id}
+    await fire(parts, server_hooks.ServerDisconnectedHook(data))
+    assert parts.connections.capacity.sites == set()

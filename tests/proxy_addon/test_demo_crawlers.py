@@ -37,7 +37,8 @@ class Proxy(ThreadingHTTPServer):
 
 class Answering(BaseHTTPRequestHandler):
     server: Proxy
-    timeout = 5
+    timeout = 60
+    protocol_version = "HTTP/1.1"  # with 1.0 wget may reuse a connection that is about to be closed
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["User-Agent"]))

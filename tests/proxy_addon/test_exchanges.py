@@ -209,3 +209,33 @@ def test_the_latest_exchange_of_a_client_is_known_until_the_client_is_gone() -> 
     assert (table.latest("c"), table.items()) == (second, [("2", second)])
     table.forget("c")
     assert table.latest("c") is None
+
+
+def test_an_exchange_that_was_cut_for_what_the_crawler_sent_is_the_crawlers_doing() -> None:
+    table, opened = ExchangeTable(), exchange()
+    table.open("f", opened)
+    opened.cut = f"{exchanges.LIMIT_WORD}:request_body: Too long."
+    completion = table.finish("f", NOW, Outcome.UPSTREAM_ERROR, Answered(), "server closed connection")
+    assert completion is not None
+    assert (completion.outcome, completion.error) == (Outcome.CLIENT_ABORT, "limit:request_body: Too long.")
+
+
+def test_the_open_exchanges_of_each_crawler_are_counted() -> None:
+    table = ExchangeTable()
+    for number in range(3):
+        table.open(str(number), exchange())
+    table.finish("1", NOW, Outcome.COMPLETED, Answered())
+    table.finish("1", NOW, Outcome.COMPLETED, Answered())
+    assert (table.open_of("news"), table.open_of("shop")) == (2, 0)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20), max_size=20), st.integers(1, 100))
+def test_a_meter_with_an_end_lets_whole_chunks_pass_up_to_it_and_nothing_more(chunks: list[bytes], most: int) -> None:
+    overflows: list[int] = []
+    meter = BodyMeter(digest=False)
+    meter.bytes_max, meter.on_overflow = most, lambda: overflows.append(meter.size)
+    passed = [meter(chunk) for chunk in chunks]
+    whole = [chunk for chunk in passed if isinstance(chunk, bytes)]
+    assert meter.size == sum(map(len, whole)) <= most
+    assert [chunk for chunk in passed if not isinstance(chunk, bytes)] == [[]] * len(overflows)
+    assert bool(overflows) == (len(whole) < len(chunks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,9 @@ from proxy_addon import free_space
 from proxy_addon.free_space import FreeSpace
 
 
-def with_free(monkeypatch: pytest.MonkeyPatch, mib: int) -> None:
-    monkeypatch.setattr(free_space.os, "statvfs", lambda _: SimpleNamespace(f_bavail=mib * 256, f_frsize=4096))
+def with_free(monkeypatch: pytest.MonkeyPatch, mib: int, flag: int = 0) -> None:
+    status = SimpleNamespace(f_bavail=mib * 256, f_frsize=4096, f_flag=flag)
+    monkeypatch.setattr(free_space.os, "statvfs", lambda _: status)
 
 
 def test_the_real_disk_has_some(tmp_path: Path) -> None:
@@ -42,3 +44,22 @@ def test_a_reserve_that_cannot_be_read_counts_as_a_full_disk(tmp_path: Path, mon
     monkeypatch.setattr(free_space.os, "statvfs", fail)
     space = FreeSpace(tmp_path, 1)
     assert space.look() == 0 and space.lack() is not None
+
+
+def test_without_a_reserve_a_disk_that_is_all_but_full_is_found_before_a_commit_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_free(monkeypatch, 0)
+    assert FreeSpace(tmp_path, 0).lack() is not None
+    with_free(monkeypatch, 2)
+    assert FreeSpace(tmp_path, 0).lack() is None
+
+
+def test_a_file_system_mounted_read_only_is_found_without_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_free(monkeypatch, 1000, os.ST_RDONLY)
+    space = FreeSpace(tmp_path, 0)
+    assert "is mounted read-only" in str(space.lack()) and not space.resumes()
+    with_free(monkeypatch, 1000)
+    assert space.resumes()

@@ -12,9 +12,11 @@ from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import http
 
 from proxy_addon import boundary, denial, layers
+from proxy_addon.limits import MessageLimits
 from tests.proxy_addon.wire import Wire, narrowed, options
 
 KIB = 1024
+LIMITS = MessageLimits()
 ANSWER = denial.unrecorded("draining", "The sidecar is stopping.", "id")
 GET = b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\n\r\n"
 CREDENTIALS = b"Proxy-Authorization: Basic c2VjcmV0OnNlY3JldA=="
@@ -256,7 +258,7 @@ def test_a_head_that_is_too_long_is_answered_431_and_made_known_once(
     assert len(reports.details) == 1
     assert reports.details[0] in (
         f"The request head is longer than {256 * KIB} octets.",
-        f"The request head has more than {layers.HEAD_FIELDS_MAX} fields.",
+        f"The request head has more than {LIMITS.head_fields} fields.",
     )
 
 
@@ -270,7 +272,7 @@ def test_after_a_head_that_is_too_long_nothing_is_read_any_more(opts: Options, r
 def test_a_head_within_the_limit_is_let_through(opts: Options, reports: Reports) -> None:
     wire = Wire(opts, let_pass)
     start = b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\nCookie: "
-    send(wire, start + b"c" * (layers.HEAD_BYTES_MAX - len(start) - 4) + b"\r\n\r\n")
+    send(wire, start + b"c" * (LIMITS.request_head_bytes - len(start) - 4) + b"\r\n\r\n")
     assert wire.hooks == ["requestheaders", "request"]
     assert len(wire.opened) == 1
     assert reports.made == []
@@ -451,7 +453,7 @@ def send_answer(wire: Wire, octets: bytes) -> None:
     [
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * (300 * KIB) + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * (300 * KIB),
-        b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * (layers.HEAD_FIELDS_MAX + 10) + b"\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * (LIMITS.head_fields + 10) + b"\r\n",
         b"HTTP/1.1 102 Processing\r\n\r\n" * (layers.INTERIM_ANSWERS_MAX + 1),
     ],
 )
@@ -466,7 +468,7 @@ def test_a_head_of_the_site_that_is_too_large_ends_the_exchange(opts: Options, r
 
 
 def test_a_head_of_the_site_within_the_limits_is_passed_on_as_it_came(opts: Options, reports: Reports) -> None:
-    fields = b"".join(b"X-%d: %s\r\n" % (i, b"x" * 200) for i in range(layers.HEAD_FIELDS_MAX - 1))
+    fields = b"".join(b"X-%d: %s\r\n" % (i, b"x" * 200) for i in range(LIMITS.head_fields - 1))
     wire = Wire(opts, let_pass)
     wire.receive(GET)
     send_answer(wire, b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 2\r\n\r\nok")
@@ -570,7 +572,7 @@ def test_what_is_sent_ahead_of_an_answer_is_kept_up_to_a_limit(opts: Options, re
     send(wire, GET * 10_000)
     assert not wire.is_open
     assert wire.hooks[-1] == "error"
-    assert reports.details == [f"More than {layers.HEAD_BYTES_MAX} octets were sent ahead of an answer."]
+    assert reports.details == [f"More than {layers.AHEAD_BYTES_MAX} octets were sent ahead of an answer."]
 
 
 def test_the_reading_side_of_a_connection_is_known_and_forgotten_with_it(opts: Options, reports: Reports) -> None:
@@ -578,3 +580,58 @@ def test_the_reading_side_of_a_connection_is_known_and_forgotten_with_it(opts: O
     assert layers.servers[wire.client.id].stream_id == 1
     assert layers.waiting_octets(wire.client.id) == 0
     assert layers.waiting_octets("nobody") == 0
+
+
+# --- heads that servers read in more than one way ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET http://example.com/a HTTP/1.1\nHost: example.com\n\n",
+        b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\nX: y\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\nX: y\rZ: z\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\nX: y\r\n z\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\nX: a\0b\r\n\r\n",
+        b"GET http://example.com/a HTTP/1.1\r\nHost: example.com\r\nX: a\x0bb\r\n\r\n",
+        b"\r\nGET http://example.com/a HTTP/1.1\r\nHost: example.com\nX: y\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("cut", [1, 20, 1000])
+def test_a_head_with_more_than_one_reading_is_refused(opts: Options, reports: Reports, head: bytes, cut: int) -> None:
+    wire = Wire(opts, let_pass)
+    for start in range(0, len(head), cut):
+        wire.receive(head[start : start + cut])
+    wire.receive(b"x")  # mitmproxy reads an empty line before a request only with what follows
+    assert is_problem(wire.to_client, b"HTTP/1.1 400 ")
+    assert (wire.hooks, wire.opened, wire.is_open) == ([], [], False)
+    assert reports.details == [f"The request could not be read: {layers._AMBIGUITY}."]
+
+
+def test_a_tab_in_a_value_and_a_body_of_any_octets_are_no_ambiguity(opts: Options, reports: Reports) -> None:
+    wire = Wire(opts, let_pass)
+    head = b"POST http://example.com/a HTTP/1.1\r\nHost: example.com\r\nX: a\tb\r\nContent-Length: 4\r\n\r\n"
+    wire.receive(head + b"\n\r\0 ")
+    assert wire.to_server.endswith(b"\n\r\0 ")
+    assert reports.made == []
+
+
+def test_the_limits_are_those_that_were_installed(opts: Options) -> None:
+    small = MessageLimits(request_head_bytes=8192, head_fields=50)
+    for head in (b"A: " + b"a" * 9000, b"a:\r\n" * 60):
+        made = Reports()
+        with narrowed(made, made.refuse):
+            layers.install(made, made.refuse, limits=small)
+            wire = Wire(opts, let_pass)
+            wire.receive(b"GET http://example.com/a HTTP/1.1\r\n" + head + b"\r\n\r\n")
+        assert is_problem(wire.to_client, b"HTTP/1.1 431 ")
+        assert made.details[0].startswith("The request head ")
+
+
+def test_the_limit_of_an_answers_head_is_the_one_that_was_installed(opts: Options, reports: Reports) -> None:
+    layers.install(reports, reports.refuse, limits=MessageLimits(response_head_bytes=8192))
+    wire = Wire(opts, let_pass)
+    wire.receive(GET)
+    wire.answer(b"HTTP/1.1 200 OK\r\nA: " + b"a" * 9000)
+    assert wire.to_client.startswith(b"HTTP/1.1 502 ")
+    assert b"larger than the sidecar takes" in wire.to_client

@@ -16,11 +16,18 @@ from proxy_addon.leaf_certificates import LeafCertificates
 @pytest.fixture
 def store(tmp_path: Path) -> LeafCertificates:
     ca.ensure(tmp_path, datetime.datetime.now(datetime.UTC))
-    return LeafCertificates.of(certs.CertStore.from_store(tmp_path, "mitmproxy", 2048))
+    return LeafCertificates.signed_by(tmp_path / ca.KEY_FILE)
 
 
 def _shown(store: LeafCertificates, host: str) -> certs.CertStoreEntry:
     return store.get_cert(host, [x509.DNSName(host)])
+
+
+def test_nothing_is_written_beside_the_key_because_a_mounted_secret_is_read_only(
+    store: LeafCertificates, tmp_path: Path
+) -> None:
+    assert store.dhparams is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == [ca.CERTIFICATE_FILE, ca.KEY_FILE]
 
 
 def test_a_host_is_shown_the_same_certificate_again_and_it_is_its_own(store: LeafCertificates) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -182,3 +183,38 @@ def test_what_is_not_taken_for_long_is_ended_by_the_kernel(tmp_path: Path) -> No
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
 
     run(check())
+
+
+def test_connections_to_sites_that_are_not_used_are_closed_the_oldest_first(tmp_path: Path) -> None:
+    async def check() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        async with proxy(tmp_path, answer, Streaming()) as made, contextlib.AsyncExitStack() as stack:
+            others = [await asyncio.start_server(answer, f"127.0.0.{number}", made.site) for number in range(2, 6)]
+            for server in others:
+                stack.push_async_callback(closed, server)
+            reader, writer = await made.connect()
+            for number in range(1, 6):
+                authority = f"127.0.0.{number}:{made.site}"
+                writer.write(f"GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+                assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+            (client_id,) = made.master.links()
+            link = await made.link(lambda link: len(list(link._sites())) == 5)
+            made.master.keep_sites(client_id, 2)
+            link = await made.link(lambda link: len(list(link._sites())) == 2)
+            assert [connection.address[0] for connection, _ in link._sites()] == ["127.0.0.4", "127.0.0.5"]
+            # The client notices nothing: what it asks for again is connected to again.
+            writer.write(f"GET http://127.0.0.1:{made.site}/ HTTP/1.1\r\nHost: 127.0.0.1:{made.site}\r\n\r\n".encode())
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+            made.master.keep_sites("nobody", 0)
+            made.master.end_sites("nobody", "why")
+            made.master.end_sites(client_id, "enough")
+            await made.link(lambda link: not list(link._sites()))
+
+    run(check())
+
+
+async def closed(server: asyncio.Server) -> None:
+    server.close()

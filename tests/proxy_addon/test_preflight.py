@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import socket
 from pathlib import Path
 
@@ -68,23 +66,3 @@ def test_the_digest_of_the_code_changes_with_any_file_of_it(tmp_path: Path, monk
         {"proxy_addon/preflight.py": "ab", "crawl_audit/seal.py": ""},
     ]
     assert len({digest_with(files) for files in (code, *changed)}) == 1 + len(changed)
-
-
-def test_the_operational_log_is_one_json_object_a_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", list(root.handlers))
-    monkeypatch.setattr(root, "level", root.level)
-    monkeypatch.setenv("SSLKEYLOGFILE", "keys.log")
-    preflight.configure_logging()
-    try:
-        logging.getLogger("crawl_audit.test").info("one\ntwo")
-        logging.getLogger("mitmproxy.proxy").info("not worth a line")
-        raise ValueError("boom")
-    except ValueError:
-        logging.getLogger("crawl_audit.test").exception("it broke")
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["event"] for line in lines] == ["one\ntwo", "it broke"]
-    assert "ValueError: boom" in lines[1]["exception"]
-    assert "SSLKEYLOGFILE" not in os.environ

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawl_audit.identity import Crawler
+from proxy_addon.limits import Limit, TooMany
 from proxy_addon.recorder import Recorder, address_of, new_exchange_id, now_us
 from tests.proxy_addon.fakes import OPEN, Parts, client
 
@@ -94,3 +95,44 @@ def test_exchange_ids_are_fresh_and_of_now() -> None:
     made = [uuid.UUID(new_exchange_id()) for _ in range(100)]
     assert len(set(made)) == 100
     assert all(before <= each.int >> 80 <= now_us() // 1000 for each in made)
+
+
+def test_what_anybody_can_bring_about_is_recorded_so_many_times_and_then_counted() -> None:
+    parts, stranger = Parts(), client()
+    for _ in range(150):
+        parts.recorder.incident("unknown_crawler", "No token.", stranger)
+    parts.recorder.incident("malformed_request", "Nonsense.", stranger)
+    parts.recorder.incident("hook_error", "A fault.", stranger)
+    words = [incident.incident for incident in parts.log.incidents]
+    assert 100 <= words.count("unknown_crawler") < 150
+    assert parts.log.refusals == ["unknown_crawler"] * (150 - words.count("unknown_crawler"))
+    assert words[-2:] == ["malformed_request", "hook_error"], "each word has a share of its own"
+    assert parts.metric("crawl_audit_incidents_total", incident="unknown_crawler") == 150
+
+
+def test_incidents_that_nobody_can_bring_about_are_all_recorded() -> None:
+    parts = Parts()
+    for _ in range(300):
+        parts.recorder.incident("hook_error", "A fault.", client())
+    assert len(parts.log.incidents) == 300
+
+
+def test_tunnels_refused_to_strangers_are_counted_above_a_rate_and_those_of_crawlers_never() -> None:
+    parts, stranger, known = Parts(crawlers=(crawler("a"),)), client(), client()
+    parts.recorder.tunnel_opened(known, crawler("a"))
+    for _ in range(150):
+        parts.recorder.tunnel("connect", "refused", stranger)
+        parts.recorder.tunnel("connect", "refused", known)
+    of_known = [tunnel for tunnel in parts.log.tunnels if tunnel.crawler == "a"]
+    assert len(of_known) == 150
+    assert len(parts.log.tunnels) - 150 + len(parts.log.refusals) == 150
+    assert set(parts.log.refusals) == {"tunnel_refused"}
+
+
+def test_a_crawler_above_its_limit_is_counted_by_its_id() -> None:
+    parts = Parts()
+    parts.recorder.limited(OPEN, TooMany(Limit.CRAWLER_RATE, 1))
+    parts.recorder.too_many()
+    assert parts.log.refusals == ["crawler_limit of news", "too_many_connections"]
+    for limit in ("crawler_rate", "open_connections"):
+        assert parts.metric("crawl_audit_limit_exceeded_total", limit=limit) == 1
