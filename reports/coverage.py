@@ -10,10 +10,12 @@ from reports.fields import Field, Form, Show, Source
 from reports.log import Log, Row
 from reports.period import Period, iso, now
 from reports.render import Chart, ChartKind, Table
-from reports.words import ENGLISH, Words
+from reports.words import ENGLISH, Words, grouped
 
 Span = tuple[datetime, datetime]
 _LOGS_DRAWN = 12
+NOTHING_SEALED = "The log holds no sealed segment yet, so nothing can be read."
+"""Why nothing can be read, in words that hold no path."""
 
 _MACHINES = "start and stop of each sidecar; given to regulators"
 _TROUBLE = "operational trouble; given to regulators"
@@ -34,7 +36,8 @@ def _hidden(name: str, form: Form, meaning: str, note: str, fields: tuple[Field,
 
 _SPAN = (
     Field(name="from", form=Form.INSTANT, meaning="begin", regulator=Show.AS_IS),
-    Field(name="to", form=Form.INSTANT, meaning="end", regulator=Show.AS_IS),
+    # Not included: a period that ends with the month ends in it.
+    Field(name="to", form=Form.INSTANT, meaning="end", regulator=Show.AS_IS, public=Show.LAST_MONTH),
 )
 _LOG = (
     Field(name="log", form=Form.TEXT, meaning="id of the log: one start of one sidecar"),
@@ -49,6 +52,17 @@ _LOG = (
     Field(name="missing_records", form=Form.COUNT, meaning="records there should be and are not"),
     Field(name="pruned_records", form=Form.COUNT, meaning="records pruned on record"),
     Field(name="dropped_records", form=Form.COUNT, meaning="records that could not be written"),
+)
+_PROBE = (
+    Field(name="at", form=Form.INSTANT, meaning="the last", regulator=Show.AS_IS),
+    Field(
+        name="result",
+        form=Form.TEXT,
+        meaning="what it found: a way past the sidecar, none, or that it could not tell",
+        words=("open", "closed", "inconclusive"),
+    ),
+    Field(name="probes", form=Form.COUNT, meaning="how many targets were tried in the period"),
+    Field(name="open", form=Form.COUNT, meaning="of these, reached past the sidecar"),
 )
 FIELD = Field(
     name="coverage",
@@ -92,9 +106,23 @@ FIELD = Field(
                 Field(name="to", form=Form.INSTANT, meaning="the last", regulator=Show.AS_IS),
             ),
         ),
+        _hidden(
+            "egress_probe",
+            Form.RECORD,
+            "attempts to get past the sidecar, as declared by whoever made them; null: none on record",
+            _TROUBLE,
+            _PROBE,
+        ),
         _hidden("live_files", Form.COUNT, "files of a running sidecar, not yet readable", _TROUBLE),
         _hidden("quarantined_files", Form.COUNT, "files that could not be opened", _TROUBLE),
-        Field(name="reason", form=Form.TEXT, meaning="why nothing can be read; null otherwise", source=Source.TOOL),
+        Field(
+            name="reason",
+            form=Form.TEXT,
+            meaning="why nothing can be read; null: it can",
+            source=Source.TOOL,
+            words=(NOTHING_SEALED,),
+            none=True,
+        ),
     ),
 )
 
@@ -124,23 +152,26 @@ def coverage(log: Log, period: Period) -> dict[str, Any]:
         "incidents": {row["incident"]: row["count"] for row in log.rows("incidents", **period.parameters)},
         "tunnels": {f"{r['protocol']} {r['outcome']}": r["count"] for r in log.rows("tunnels", **period.parameters)},
         "fail_open": _fail_open(log.one("gaps", **period.parameters)),
+        "egress_probe": _egress_probe(log.one("egress_probe", **period.parameters)),
         "live_files": len(log.files.live),
         "quarantined_files": len(log.files.quarantine),
         "reason": None,
     }
 
 
-def nothing(reason: str) -> dict[str, Any]:
-    """Coverage by a log in which nothing can be read, for ``reason``."""
+def nothing(live_files: int = 0) -> dict[str, Any]:
+    """Coverage by a log in which nothing is sealed yet."""
     return {
         "proxied_only": True,
         "covered": "none",
         **{name: [] for name in ("periods", "gaps", "logs")},
         **dict.fromkeys(("gap_count", "log_count"), 0),
-        **dict.fromkeys(("missing_records", "pruned_records", "dropped_records", "live_files", "quarantined_files"), 0),
+        **dict.fromkeys(("missing_records", "pruned_records", "dropped_records", "quarantined_files"), 0),
+        "live_files": live_files,
         **{name: {} for name in ("incidents", "tunnels")},
         "fail_open": None,
-        "reason": reason,
+        "egress_probe": None,
+        "reason": NOTHING_SEALED,
     }
 
 
@@ -150,6 +181,13 @@ def _fail_open(row: Row) -> dict[str, Any] | None:
         return None
     times = {"from": iso(row["first_at"]), "to": iso(row["last_at"])}
     return {**{name: row[name] for name in ("requests", "kept", "gap_records")}, **times}
+
+
+def _egress_probe(row: Row) -> dict[str, Any] | None:
+    """The last bypass probe of the period; None where none is on record."""
+    if not row["probes"]:
+        return None
+    return {"at": iso(row["last_at"]), "result": row["last_result"], "probes": row["probes"], "open": row["open"]}
 
 
 def unrecorded(log: Log, period: Period) -> str | None:
@@ -250,7 +288,11 @@ def summary(answer: dict[str, Any], words: Words = ENGLISH) -> list[str]:
     said = notice(answer, words)
     lines = [] if said is None else [said]
     if not periods:
-        lines += [answer["reason"] or words("No log in this directory covers the period asked for.")]
+        lines += [
+            words(NOTHING_SEALED)
+            if answer["reason"]
+            else words("No log in this directory covers the period asked for.")
+        ]
     else:
         start, end = periods[0]["from"], periods[-1]["to"]
         lines += [words("Covered: {start} to {end}, logs: {count}.", start=start, end=end, count=answer["log_count"])]
@@ -274,7 +316,18 @@ def summary(answer: dict[str, Any], words: Words = ENGLISH) -> list[str]:
         ("quarantined_files", words("Files in quarantine, not read: {count}.")),
     ):
         if answer.get(key):
-            lines.append(sentence.format(count=answer[key]))
+            lines.append(sentence.format(count=grouped(answer[key])))
+    if (probe := answer.get("egress_probe")) is not None:
+        lines.append(
+            words(
+                "Attempts to get past the sidecar, as their makers declare: {count}; a way was open: {open}; the last"
+                " at {at}: {result}.",
+                count=probe["probes"],
+                open=probe["open"],
+                at=probe["at"],
+                result=words(probe["result"]),
+            )
+        )
     for key, title in (
         ("incidents", words("Incidents")),
         ("tunnels", words("Connections that were not plain requests")),

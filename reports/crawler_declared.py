@@ -6,6 +6,7 @@ from typing import Any
 
 from reports.card_fields import PURPOSE_CODES
 from reports.declarations import Crawler
+from reports.levels import Month
 
 _SAME = (
     "client_name",
@@ -43,9 +44,9 @@ def declared(said: Crawler, settings: dict[str, Any]) -> dict[str, Any]:
         "configured_purpose": setting(settings, "purpose"),
         "expected_user_agent": said.expected_user_agent or setting(settings, "user_agent"),
         "exclusion_lists": None if lists is None else [one.model_dump() for one in lists],
-        "period_source": "log" if earlier is None else "operator",
-        "earlier_from": None if earlier is None else earlier.start,
-        "earlier_to": None if earlier is None else earlier.end,
+        "period_source": "log" if earlier is None else "log and operator",
+        "earlier_from": None if earlier is None else Month(earlier.start),
+        "earlier_to": None if earlier is None else Month(earlier.end),
     }
 
 

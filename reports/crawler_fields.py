@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports import exemptions, pace
-from reports.card_fields import IDENTITY, LISTS, POLICIES
+from reports.card_fields import IDENTITY, LISTS, POLICIES, PURPOSE_CODES
 from reports.fields import Field, Form, RecordType, Show, Source
 
 AGENTS_MAX = 50
@@ -27,7 +27,8 @@ def _ratio(name: str, meaning: str, label: str = "", asked_by: str = "") -> Fiel
     return Field(
         name=name,
         form=Form.TEXT,
-        meaning=f"{meaning}: two digits, cut off and not rounded; null: of fewer than 10",
+        meaning=f"{meaning}: two digits, never rounded to all or nothing; `suppressed`: of fewer than 100",
+        none=True,
         label=label,
         asked_by=asked_by,
     )
@@ -43,6 +44,8 @@ CONFIGURED = Field(
     form=Form.TEXT,
     meaning="purpose in the settings that the latest run recorded; null: none",
     label="Purpose in the settings",
+    words=(*PURPOSE_CODES, "search"),
+    open=True,
     none=True,
 )
 WHO = (
@@ -87,9 +90,9 @@ PERIOD = (
     Field(
         name="period_source",
         form=Form.TEXT,
-        meaning="`operator`: an earlier period, before the log, is declared as well",
+        meaning="`log and operator`: an earlier period, before the log, is declared as well",
         label="Period known from",
-        words=("log", "operator"),
+        words=("log", "log and operator"),
     ),
     Field(
         name="earlier_from",
@@ -173,9 +176,10 @@ OTHER = (
     Field(
         name="signals",
         form=Form.TALLY,
-        meaning="sites at which a signal was found, by protocol, in robots.txt or in an answer; whatever it says",
+        meaning="sites at which a usage preference was found, by protocol, in robots.txt or in an answer; whatever it"
+        " says",
         asked_by="CoP 1.3, EU 2.3 d",
-        label="Signals found, sites by protocol",
+        label="Usage preferences found, sites by protocol",
         public=Show.BAND,
     ),
     *_of_card("captcha_policy", "password_policy", "paywall_policy"),

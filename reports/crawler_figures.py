@@ -7,9 +7,10 @@ from typing import Any
 
 from reports import pace
 from reports.crawler_fields import AGENTS_MAX, MODALITIES, SITES_MAX
-from reports.levels import SHARES_OF_AT_LEAST
 from reports.log import Log, Row
 from reports.period import Period
+from reports.reservations import PREFERENCES_ONLY
+from reports.shares import ratio
 
 Figures = dict[str, dict[str, Any]]
 """crawler → name of a field → value"""
@@ -31,14 +32,6 @@ _DECIDED = (
     "collection_to",
 )
 _JUDGED = ("evaluated", "not_evaluated", "age_max_ms", "older_than_24_h", "divergent")
-
-
-def ratio(part: int, whole: int) -> str | None:
-    """A part of a whole with two digits, cut off so that only the whole is 1.00; None of fewer than 10."""
-    if whole < SHARES_OF_AT_LEAST:
-        return None
-    hundredths = part * 100 // whole
-    return f"{hundredths // 100}.{hundredths % 100:02d}"
 
 
 def decided(log: Log, period: Period) -> Figures:
@@ -110,7 +103,7 @@ def _status_class(status: int | None) -> str:
 def signals(log: Log, period: Period) -> defaultdict[str, dict[str, int]]:
     """crawler → protocol → sites at which it was found."""
     made: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for row in log.rows("activity_signals", **period.parameters):
+    for row in log.rows("activity_signals", **PREFERENCES_ONLY, **period.parameters):
         made[row["crawler"]][row["protocol"]] = row["sites"]
     return made
 

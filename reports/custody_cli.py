@@ -18,12 +18,10 @@ from reports.custody import Published, history, instant_of, moment_of
 from reports.export import Selection, export
 from reports.levels import Level
 from reports.matching import parse_subject
+from reports.options import FromOption, LogArgument, ToOption
 from reports.period import UsageError, iso, now, parse_period
 from reports.rewriting import open_bench, open_to_look
 
-LogArgument = Annotated[str, typer.Argument(metavar="LOG", help="log directory, the one with segments/ inside")]
-FromOption = Annotated[str | None, typer.Option("--from", metavar="D", help="first day or instant, UTC")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="D", help="last day (included) or instant (not)")]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="why; goes on record, so name no person in it")]
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="who; goes on record, a role is enough")]
 YesOption = Annotated[bool, typer.Option("--yes", help="do not ask")]
@@ -93,7 +91,9 @@ def export_command(
 
 def redact_command(
     log: LogArgument,
-    field: Annotated[str, typer.Option(metavar="NAMES", help="target, user_agent, client; separated by commas")],
+    field: Annotated[
+        str, typer.Option(metavar="NAMES", help="target, user_agent, client, trace_id; separated by commas")
+    ],
     reason: ReasonOption,
     by: ByOption,
     exchange: Annotated[str | None, typer.Option(metavar="ID", help="of the exchange with this id")] = None,

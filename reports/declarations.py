@@ -40,7 +40,7 @@ Lines = Annotated[list[Line], Field(min_length=1, max_length=LIST_MAX)]
 Localised = Annotated[
     dict[
         Literal["en", "ja"],
-        Annotated[str, Field(max_length=TEXT_MAX), AfterValidator(declared_values.paragraph)],
+        Annotated[str, Field(max_length=TEXT_MAX), AfterValidator(declared_values.paragraphs)],
     ],
     BeforeValidator(_localised),
     Field(min_length=1),

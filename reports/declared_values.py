@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from urllib.parse import urlsplit
 
 from crawl_audit.site import site_of
 from crawl_audit.target import TargetError, normal_host
+from reports import prose
 
 EVERY_SITE = "*"
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
@@ -20,7 +20,6 @@ _TOKEN = re.compile(r"[A-Za-z_-]{1,100}", re.ASCII)
 # What reorders or hides text. Joiners are not among them: scripts and emoji need them.
 _UNSEEN = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-_BREAK = re.compile(r"[ \t]*(?:\r\n?|\n)\s*")
 
 
 def line(value: str) -> str:
@@ -33,18 +32,12 @@ def line(value: str) -> str:
     return value
 
 
-def paragraph(value: str) -> str:
-    """A text whose line breaks are no more than how it was typed: each becomes a space, or nothing in Japanese."""
-
-    def joined(found: re.Match[str]) -> str:
-        before, after = value[: found.start()][-1:], value[found.end() :][:1]
-        return "" if _is_wide(before) and _is_wide(after) else " "
-
-    return line(_BREAK.sub(joined, value).replace("\t", " ").strip(" "))
-
-
-def _is_wide(character: str) -> bool:
-    return bool(character) and unicodedata.east_asian_width(character) in "WF"
+def paragraphs(value: str) -> str:
+    """A text in paragraphs, as :mod:`reports.prose` has it; raises ValueError as :func:`line` does."""
+    made = prose.as_written(value)
+    for one in made.split(prose.PARAGRAPH):
+        line(one)
+    return made
 
 
 def address(value: str) -> str:

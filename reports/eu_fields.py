@@ -59,7 +59,7 @@ BEHAVIOUR = Field(
                 Field(
                     name="signals",
                     form=Form.TALLY,
-                    meaning="sites at which a signal was found, by protocol; whatever it says",
+                    meaning="sites at which a usage preference was found, by protocol; whatever it says",
                     public=Show.BAND,
                 ),
             ),

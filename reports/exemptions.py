@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
+from crawl_audit.exemptions import Reason
 from reports.fields import Field, Form, Show
 from reports.log import Log
-from reports.period import Period
+from reports.period import Period, UsageError, parse_instant
 from reports.recorded_settings import listed, settings_object
 
 _SCOPE = ("sites", "hosts", "path_prefixes", "crawlers")
@@ -21,7 +23,8 @@ def _confidential(name: str, form: Form, meaning: str) -> Field:
         meaning=meaning,
         public=Show.WITHHELD,
         reason="trade_secret",
-        note="given to regulators; reason and end are shown",
+        note="given to regulators; the ground and the month it ends are shown",
+        regulator=Show.AS_IS,
     )
 
 
@@ -32,14 +35,32 @@ FIELD = Field(
     meaning="declared exemptions (a licence, an own site) that covered requests",
     label="Exemptions declared and used",
     fields=(
-        Field(name="exemption", form=Form.TEXT, meaning="its id"),
-        Field(name="covered", form=Form.COUNT, meaning="requests in its scope"),
-        Field(name="applied", form=Form.COUNT, meaning="of these, those the site disallows"),
-        Field(name="reason", form=Form.TEXT, meaning="ground declared in the settings"),
+        _confidential("exemption", Form.TEXT, "its id"),
+        Field(name="covered", form=Form.COUNT, meaning="requests in its scope", label="Requests in its scope"),
+        Field(
+            name="applied",
+            form=Form.COUNT,
+            meaning="of these, those the site disallows",
+            label="Of these, disallowed",
+        ),
+        Field(
+            name="reason",
+            form=Form.TEXT,
+            meaning="ground declared in the settings",
+            label="Ground",
+            words=tuple(reason.value for reason in Reason),
+            open=True,
+        ),
         _confidential("reference", Form.TEXT, "contract or file number"),
         _confidential("approver", Form.TEXT, "who approved it"),
-        _confidential("not_before", Form.TEXT, "begin, as declared"),
-        Field(name="until", form=Form.TEXT, meaning="end, as declared"),
+        _confidential("not_before", Form.INSTANT, "begin, as declared; null: none, or no instant"),
+        Field(
+            name="until",
+            form=Form.INSTANT,
+            meaning="end, as declared, not included; null: no instant",
+            public=Show.LAST_MONTH,
+            regulator=Show.AS_IS,
+        ),
         _confidential("sites", Form.TEXTS, "sites it is for"),
         _confidential("hosts", Form.TEXTS, "hosts it is for"),
         _confidential("path_prefixes", Form.TEXTS, "paths it is for"),
@@ -55,6 +76,14 @@ def declared(log: Log) -> dict[str, dict[str, dict[str, Any]]]:
         said = listed(settings_object(row["settings"]), "exemptions")
         found[row["log"]] = {str(one.get("id")): {name: one.get(name) for name in _GROUNDS} for one in said}
     return found
+
+
+def instant(declared: Any) -> datetime | None:
+    """An end or begin as recorded settings have it, as naive UTC; None where it is no instant."""
+    try:
+        return parse_instant(declared, "until") if isinstance(declared, str) else None
+    except UsageError:
+        return None
 
 
 def used(log: Log, period: Period) -> dict[str, list[dict[str, Any]]]:
@@ -73,6 +102,7 @@ def used(log: Log, period: Period) -> dict[str, list[dict[str, Any]]]:
             "covered": 0,
             "applied": 0,
             **{name: said.get(name) for name in _GROUNDS},
+            **{name: instant(said.get(name)) for name in ("not_before", "until")},
         }
         one = rows.setdefault(row["crawler"], {}).setdefault(key, shown)
         one["covered"] += row["covered"]

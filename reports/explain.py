@@ -147,6 +147,7 @@ def document(answer: dict[str, Any]) -> render.Document:
     d, replayed = answer["decision"], answer["replay"]
     asked = (
         ("Exchange", d["exchange_id"]),
+        *((("Trace", d["trace_id"]),) if d["trace_id"] else ()),
         ("Request", f"{d['method']} {d['url']}"),
         ("When", d["recorded_at"]),
         ("Crawler", f"{d['crawler']} (product token {d['product_token']})"),

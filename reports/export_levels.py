@@ -27,12 +27,16 @@ PRUNED = Reason(code="not_applicable", note="pruned before the export; the custo
 
 _FIELDS = {
     "client": Reason(code="security", note="addresses inside the operator's network"),
+    "trace_id": Reason(code="security", note="key to the operator's own traces; regulators get it"),
     "user_agent": Reason(code="personal_data", note="as sent, it may name a person; the product token is given"),
     "target": Reason(code="trade_secret", note="paths and queries tell which pages were collected"),
     "target_b64": Reason(code="trade_secret", note="the same octets as `target`"),
     "scope": Reason(code="personal_data", note="whose records were held or erased; regulators get it"),
 }
-_GIVEN = {Level.REGULATOR: frozenset({"user_agent", "target", "target_b64", "scope"}), Level.PUBLIC: frozenset[str]()}
+_GIVEN = {
+    Level.REGULATOR: frozenset({"trace_id", "user_agent", "target", "target_b64", "scope"}),
+    Level.PUBLIC: frozenset[str](),
+}
 # Whole records: the column that tells is not sensitive by itself, so only the row can be left out.
 _ROWS = {
     "completion": (

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reports.fields import Field, Form, Source
+from reports.fields import OTHER_WORDS, Field, Form, Source
+from reports.levels import Month
 from reports.render import Facts, Table
+from reports.shares import SUPPRESSED
 from reports.words import Words
 
 
@@ -46,9 +48,23 @@ def said(value: Any, field: Field, words: Words) -> Any:
         return words("yes") if value else words("no")
     if value in ([], {}):
         return words("none")
+    if field.form is Form.TALLY and SUPPRESSED in value.values():
+        return words("suppressed: fewer than 100 in all")
     if field.form is Form.TALLY and field.words:
         return {words(spelt(name)): number for name, number in value.items()}
-    return words(value) if field.words and isinstance(value, str) else value
+    if isinstance(value, list) and field.words:
+        return [_word(one, field, words) for one in value]
+    if isinstance(value, Month):
+        return words.value(value)
+    return _word(value, field, words) if isinstance(value, str) else value
+
+
+def _word(value: str, field: Field, words: Words) -> str:
+    """A fixed word in the reader's language; what the operator writes instead stays as it is."""
+    known = value in field.words or value == OTHER_WORDS
+    if value == SUPPRESSED and field.name.endswith("_ratio"):
+        return words("suppressed: fewer than 100 in all")
+    return words(value) if field.words and known else value
 
 
 def spelt(name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from reports.prose import Prose
 from reports.render import visible
 from reports.words import Words
 
@@ -97,7 +98,9 @@ def _flat(value: Any, place: str = "") -> list[tuple[str, str]]:
         return [one for index, inner in enumerate(value) for one in _flat(inner, f"{place}[{_called(inner, index)}]")]
     if isinstance(value, list):
         return [(place, ", ".join(str(one) for one in value))]
-    return [(place, {True: "true", False: "false"}.get(value, "") if isinstance(value, bool) else str(value))]
+    if isinstance(value, bool):
+        return [(place, "true" if value else "false")]
+    return [(place, Prose(str(value)))]
 
 
 def _called(value: Any, index: int) -> str:

@@ -7,9 +7,10 @@ else. A declaration that would show a lower level more than a higher one cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from reports.levels import Level
 
@@ -46,6 +47,7 @@ class Show(StrEnum):
     DAY = "day"
     MONTH = "month"
     LAST_MONTH = "month of the last instant before it"  # of an end that is not included itself
+    FIXED = "fixed words"  # a word that is not among those of the field is left out and named
     KEYED = "keyed hash"  # HMAC-SHA-256 under a key that only the operator has
     WITHHELD = "withheld"
 
@@ -54,10 +56,12 @@ _PUBLIC = {Form.COUNT: Show.BAND, Form.INSTANT: Show.MONTH, Form.TALLY: Show.SHA
 _REGULATOR = {Form.INSTANT: Show.DAY}
 NOT_SUPPLIED = "not_supplied"
 """Reason code of a declared value that the operator file does not hold."""
+OTHER_WORDS = "in other words"
+"""What stands where the operator says something in words of its own, and only fixed ones are shown."""
 _EVERYWHERE = {Show.AS_IS, Show.WITHHELD}
 _FITTING = {
-    Form.TEXT: {*_EVERYWHERE, Show.KEYED},
-    Form.TEXTS: {*_EVERYWHERE, Show.KEYED},
+    Form.TEXT: {*_EVERYWHERE, Show.KEYED, Show.FIXED},
+    Form.TEXTS: {*_EVERYWHERE, Show.KEYED, Show.FIXED},
     Form.COUNT: {*_EVERYWHERE, Show.BAND},
     Form.TALLY: {*_EVERYWHERE, Show.BAND, Show.SHARE},
     Form.INSTANT: {*_EVERYWHERE, Show.DAY, Show.MONTH, Show.LAST_MONTH},
@@ -69,6 +73,7 @@ _BELOW = {
     Show.DAY: {Show.DAY, Show.MONTH, Show.LAST_MONTH, Show.WITHHELD},
     Show.MONTH: {Show.MONTH, Show.WITHHELD},
     Show.LAST_MONTH: {Show.LAST_MONTH, Show.WITHHELD},
+    Show.FIXED: {Show.FIXED, Show.WITHHELD},
     Show.KEYED: {Show.WITHHELD},
     Show.WITHHELD: {Show.WITHHELD},
 }
@@ -97,12 +102,16 @@ class Field:
     key: str = ""
     words: tuple[str, ...] = ()
     """The only values a TEXT, or names the parts of a TALLY, may have, where they are fixed."""
+    open: bool = False
+    """Whether other values than ``words`` may occur, as the operator writes them; public sees the fixed ones only."""
     nullable: bool = True
     """Whether the value may be null: not known."""
     none: bool = False
     """Whether null means that there is none."""
     optional: bool = False
     """Whether the operator may leave a declared value out, so that nothing is missing where it does."""
+    asked_of: Callable[[Mapping[str, Any]], bool] | None = None
+    """Whether a declared value is asked of this object (its internal values); None: of every one."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a level cannot be shown the field this way, or public would be shown more."""
@@ -115,6 +124,8 @@ class Field:
             raise ValueError(f"{self.name} is {self.form}: only records have fields")
         if self.key and self.key not in {field.name for field in self.fields}:
             raise ValueError(f"{self.name} has no field {self.key} that tells its objects apart")
+        if (Show.FIXED in (public, regulator) or self.open) and not (self.open and self.words):
+            raise ValueError(f"{self.name} has no fixed words beside open ones")
 
     @property
     def shown_name(self) -> str:
@@ -129,7 +140,7 @@ class Field:
             return self.regulator or _REGULATOR.get(self.form, Show.AS_IS)
         if self.public is None and self.regulator in (Show.WITHHELD, Show.KEYED):
             return Show.WITHHELD  # never more in public than for regulators
-        return self.public or _PUBLIC.get(self.form, Show.AS_IS)
+        return self.public or (Show.FIXED if self.open else _PUBLIC.get(self.form, Show.AS_IS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,10 @@ from crawl_audit.records import Custody, Instant
 from crawl_audit.text import storable
 from reports import selecting
 from reports.custody import Entry, Published, history, next_instant, publish
-from reports.matching import Subject, parse_subject
+from reports.matching import EVERYTHING, Subject, parse_subject
 from reports.period import Period, UsageError, iso
 from reports.rewriting import Bench
 
-EVERYTHING = "all"
 _SCOPE = re.compile(r"(?P<subject>\S+)(?: from (?P<start>\S+)Z)?(?: to (?P<end>\S+)Z)?")
 
 

@@ -9,18 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-from reports import declarations, holds, letter, matching, output, report
-from reports.custody_cli import FromOption, LogArgument, ToOption
+from reports import declarations, letter, matching, output, report
 from reports.declarations import Declarations
 from reports.kinds import inquiry
 from reports.levels import Level
-from reports.log import NothingSealedError, open_log
-from reports.matching import Subject
+from reports.log import NothingSealedError, look, open_log
+from reports.matching import EVERYTHING, Subject
+from reports.options import (
+    FromOption,
+    KeyOption,
+    LanguageOption,
+    LogArgument,
+    OperatorOption,
+    OutOption,
+    StrictOption,
+    ToOption,
+)
 from reports.output import Format
 from reports.period import Period, UsageError, now, parse_period
 from reports.report import Question
-from reports.report_cli import KeyOption, LanguageOption, OperatorOption, OutOption, StrictOption
-from reports.rewriting import open_bench
 from reports.url_key import read_url_key
 from reports.words import Language, Words
 
@@ -123,7 +130,7 @@ def inquiry_command(
 def _refuse_hold(subject: str, reason: str | None, by: str | None, *, hold: bool) -> None:
     if hold and not (reason and by):
         raise UsageError("--hold needs --reason TEXT and --by NAME: both go on record.")
-    if hold and subject == holds.EVERYTHING:
+    if hold and subject == EVERYTHING:
         raise UsageError("A hold on everything is no answer to an inquiry: `crawl-audit hold place LOG all` places it.")
     if reason and not hold:
         raise UsageError("--reason is that of a legal hold: add --hold, or leave it out.")
@@ -134,13 +141,15 @@ def _answer(log: str, subject: Subject, period: Period, declared: Declarations, 
         with open_log(log) as opened, output.watching("Searching the log", opened):
             question = Question(log=opened, period=period, declared=declared, subject=subject)
             return inquiry.answer(question, asked)
-    except NothingSealedError as error:
-        return inquiry.unanswered(subject, period, error, declared, asked)
+    except NothingSealedError:
+        return inquiry.unanswered(subject, period, len(look(log).live), declared, asked)
 
 
 def _held(log: str, subject: str, period: Period, reason: str, by: str) -> str:
     """The id of a new hold on what is asked about: placed before the search, so that nothing found can go."""
-    with open_bench(log) as bench:
+    from reports import holds, rewriting  # what writes is not needed to answer
+
+    with rewriting.open_bench(log) as bench:
         name, _ = holds.place(bench, subject, period, reason, by)
     return name
 

@@ -9,6 +9,8 @@ from reports import japan_facts, japan_record
 from reports.facts import facts, said, table
 from reports.fields import Field, Source
 from reports.japan_words import acceptance, item_basis, reason, role, status, support, to_weigh
+from reports.levels import Month
+from reports.prose import Prose
 from reports.render import Block, Facts, Figures, Paragraph, Section, Table, table_of
 from reports.words import Words
 
@@ -121,7 +123,7 @@ def _item(item: dict[str, Any], number: int, shown: dict[str, Any], words: Words
         blocks.append(Facts(grounds))
     if known := _known(item, shown, words):
         blocks += [Paragraph(words("What the log shows and the operator declares of it:")), *known]
-    return Section(title=_title(item, number, words), blocks=tuple(blocks))
+    return Section(title=_title(item, number, words), blocks=tuple(blocks), under=True)
 
 
 def _grounds(item: dict[str, Any], words: Words) -> tuple[tuple[str, Any], ...]:
@@ -157,8 +159,14 @@ def _known(item: dict[str, Any], shown: dict[str, Any], words: Words) -> list[Bl
 
 
 def _columns(crawlers: list[dict[str, Any]], names: list[str], words: Words) -> Table:
-    rows = (tuple(said(crawler[name], _CRAWLER[name], words) for name in names) for crawler in crawlers)
+    rows = (tuple(_cell(crawler[name], _CRAWLER[name], words) for name in names) for crawler in crawlers)
     return Table(tuple(_heading(_CRAWLER[name], words) for name in names), tuple(rows))
+
+
+def _cell(value: Any, field: Field, words: Words) -> Any:
+    if field.name == "earlier_period" and value is not None:
+        return " – ".join(str(words.value(Month(month))) for month in value.split(" – "))
+    return said(value, field, words)
 
 
 def _heading(field: Field, words: Words) -> str:
@@ -274,7 +282,7 @@ def rows(shown: dict[str, Any]) -> Table:
 
 def _row(item: dict[str, Any]) -> dict[str, Any]:
     texts = {
-        f"{name}_{language}": (item[name] or {}).get(language)
+        f"{name}_{language}": None if (said_in := (item[name] or {}).get(language)) is None else Prose(said_in)
         for name in ("title", "text", "reason")
         for language in ("ja", "en")
     }

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from crawl_audit.signal_policy import Purpose
 from reports.declarations import Crawler, Declarations
 from reports.fields import Field, Form, Show, Source
 from reports.log import Log, Row
 from reports.period import Period
 from reports.recorded_settings import configured_crawlers, settings_object
 from reports.report import Question
+from reports.reservations import PREFERENCES_ONLY
+
+ANY_PURPOSE = "any purpose"
+
+SLOW_DOWN = (429, 503)
+"""Statuses that ask to come slower: Too Many Requests (RFC 6585 4), Service Unavailable (RFC 9110 15.6.4)."""
 
 
 def _said(name: str, form: Form, meaning: str, label: str = "", *, optional: bool = False) -> Field:
@@ -91,6 +98,8 @@ SIGNALS = Field(
             form=Form.TEXTS,
             meaning="purposes for which the settings deny by it; empty: it is recorded only",
             label="Denied for",
+            words=(*(purpose.value for purpose in Purpose), ANY_PURPOSE),
+            open=True,
         ),
     ),
 )
@@ -125,10 +134,8 @@ RETENTION = Field(
 )
 _COUNTS = (
     "requests",
-    "without_token",
     "evaluated",
     "disallowed",
-    "denied",
     "violations",
     "forwarded",
     "pace_asked",
@@ -159,7 +166,7 @@ def shown(question: Question) -> dict[str, Any]:
 
 def _crawlers(log: Log, period: Period, declared: Declarations) -> list[dict[str, Any]]:
     """Those of the log and those only declared: a declared one that asked for nothing has zeros."""
-    found = {row["crawler"]: row for row in log.rows("japan_crawlers", **period.parameters)}
+    found = {row["crawler"]: row for row in log.rows("activity", **period.parameters)}
     barriers, slow = _barriers(log, period)
     configured = configured_crawlers(log)
     made = []
@@ -178,11 +185,17 @@ def _crawlers(log: Log, period: Period, declared: Declarations) -> list[dict[str
 
 
 def _of_log(row: Row) -> dict[str, Any]:
-    times = ("collection_from", "collection_to", "median_interval_ms", "shortest_interval_ms")
+    """The fields that a row of the query `activity` tells; of no row, that there was nothing."""
+    intervals = row.get("intervals_ms") or (None, None, None)
     return {
         "product_tokens": row.get("product_tokens", []),
         **{name: row.get(name, 0) for name in _COUNTS},
-        **{name: row.get(name) for name in times},
+        "without_token": row.get("requests", 0) - row.get("token_in_user_agent", 0),
+        "denied": row.get("disallowed_denied", 0),
+        "collection_from": row.get("collection_from"),
+        "collection_to": row.get("collection_to"),
+        "median_interval_ms": intervals[1],
+        "shortest_interval_ms": row.get("interval_min_ms"),
     }
 
 
@@ -201,18 +214,19 @@ def _barriers(log: Log, period: Period) -> tuple[defaultdict[str, dict[str, int]
     """crawler → barrier → count, and crawler → answers that ask to slow down."""
     barriers: defaultdict[str, dict[str, int]] = defaultdict(dict)
     slow: defaultdict[str, int] = defaultdict(int)
-    for row in log.rows("japan_barriers", **period.parameters):
+    for row in sorted(log.rows("activity_answers", **period.parameters), key=lambda row: str(row["barrier"])):
         kinds = barriers[row["crawler"]]
         if row["barrier"] is not None:
-            kinds[row["barrier"]] = kinds.get(row["barrier"], 0) + row["count"]
-        slow[row["crawler"]] += row["count"] if row["slow_down"] else 0
+            kinds[row["barrier"]] = kinds.get(row["barrier"], 0) + row["answers"]
+        slow[row["crawler"]] += row["answers"] if row["status"] in SLOW_DOWN else 0
     return barriers, slow
 
 
 def _signals(log: Log, period: Period) -> list[dict[str, Any]]:
     denied = _denied_for(log, period)
     return [
-        {**row, "denied_for": sorted(denied[row["protocol"]])} for row in log.rows("japan_signals", **period.parameters)
+        {**row, "denied_for": sorted(denied[row["protocol"]])}
+        for row in log.rows("japan_signals", **PREFERENCES_ONLY, **period.parameters)
     ]
 
 
@@ -224,7 +238,7 @@ def _denied_for(log: Log, period: Period) -> defaultdict[str, set[str]]:
         signals = settings_object(row["settings"]).get("signals") if row["log"] in running else None
         policy = signals.get("policy") if isinstance(signals, dict) else None
         for protocol, words in (policy if isinstance(policy, dict) else {}).items():
-            by_purpose = words if isinstance(words, dict) else {"any purpose": words}
+            by_purpose = words if isinstance(words, dict) else {ANY_PURPOSE: words}
             made[protocol] |= {purpose for purpose, word in by_purpose.items() if word == "deny"}
     return made
 

@@ -94,7 +94,12 @@ EVIDENCE = (
     Field(name="record_type", form=Form.TEXT, meaning="type of record", source=_TOOL),
     Field(name="kind", form=Form.TEXT, meaning="`report` command that makes it", source=_TOOL),
     Field(name="public_sha256", form=Form.TEXT, meaning="its content_sha256 at level public", source=_TOOL),
-    Field(name="internal_sha256", form=Form.TEXT, meaning="its content_sha256 at level internal", source=_TOOL),
+    Field(
+        name="internal_sha256",
+        form=Form.TEXT,
+        meaning="its content_sha256 at level internal; null: the log holds no salt",
+        source=_TOOL,
+    ),
 )
 RECORD = RecordType(
     name="jp_statement",

@@ -10,7 +10,7 @@ from typing import Any
 
 from crawl_audit.records import RobotsOutcome, Verdict
 from crawl_audit.robots import Judgement, Rules, compile_rules, evaluate
-from reports import envelope, render
+from reports import envelope, envelope_fields, envelope_text, limited, render
 from reports.declarations import Declarations
 from reports.fields import Field, Form, RecordType, Show, Source
 from reports.levels import Level
@@ -25,7 +25,7 @@ RECORD = RecordType(
     version="1.0",
     meaning="what another robots.txt says of each URL that was fetched from a site",
     fields=(
-        Field(name="query", form=Form.TEXT, meaning="what was asked about", source=Source.GIVEN),
+        *limited.FIELDS,
         Field(name="match_scope", form=Form.TEXT, meaning="what it stands for", source=Source.TOOL),
         Field(name="robots", form=Form.TEXT, meaning="which robots.txt: `given` or `last on record`"),
         Field(name="urls", form=Form.COUNT, meaning="URLs fetched"),
@@ -87,7 +87,7 @@ def judged_again(log: Log, subject: Subject, period: Period, robots: bytes | Non
     changed = [row for row in rows if row["now"] is Verdict.DISALLOWED and row["then"] is Verdict.ALLOWED]
     record = (RECORD.name, RECORD.version)
     answer = {
-        "query": subject.text,
+        **limited.limited(subject),
         "match_scope": subject.match_scope,
         "robots": "given" if robots is not None else "last on record",
         "urls": len(rows),
@@ -96,7 +96,7 @@ def judged_again(log: Log, subject: Subject, period: Period, robots: bytes | Non
         "rows": rows,
         **envelope.envelope(log, period, Declarations(), record, len(rows), *DISCLAIMERS),
     }
-    return at_level(answer, (*envelope.FIELDS, *RECORD.fields), Level.INTERNAL)
+    return at_level(answer, (*envelope_fields.FIELDS, *RECORD.fields), Level.INTERNAL)
 
 
 def _judge(log: Log, robots: bytes | None, tokens: tuple[str, ...]) -> _Judge:
@@ -142,8 +142,8 @@ def document(answer: dict[str, Any]) -> render.Document:
     disallowed = [row for row in answer["rows"] if row["now"] is Verdict.DISALLOWED]
     if disallowed:
         blocks = (*blocks, render.table_of(disallowed, _COLUMNS))
-    title = f"Judged again: {answer['query']}"
-    return envelope.document(title, [render.Section(title="", blocks=blocks)], answer)
+    title = f"Judged again: {answer['query_url'] or answer['query']}"
+    return envelope_text.document(title, [render.Section(title="", blocks=blocks)], answer)
 
 
 def table(answer: dict[str, Any]) -> render.Table:

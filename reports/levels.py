@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from reports.period import iso
+from reports.shares import OF_AT_LEAST, SUPPRESSED, share
 
 
 class Level(StrEnum):
@@ -16,17 +17,34 @@ class Level(StrEnum):
     INTERNAL = "internal"
 
 
-# Shares of so few would tell the numbers themselves.
-SHARES_OF_AT_LEAST = 10
-SUPPRESSED = "suppressed"
+class Band(str):
+    """A count as its power of ten, for example ``1000-9999``: records hold it so, people read ``1,000–9,999``."""
+
+    __slots__ = ()
+
+    @property
+    def grouped(self) -> str:
+        """The same with digits in groups of three."""
+        return "–".join(f"{int(end):,}" for end in self.split("-"))
 
 
-def banded(number: int) -> int | str:
-    """A count as its power of ten, for example ``100-999``; 0 stays 0."""
+class Month(str):
+    """A month as regulators write it, ``11/2026``; in Japanese people read ``2026年11月``."""
+
+    __slots__ = ()
+
+    @property
+    def japanese(self) -> str:
+        """The same with the year first."""
+        return f"{self[3:]}年{int(self[:2])}月"
+
+
+def banded(number: int) -> int | Band:
+    """A count as its power of ten; 0 stays 0."""
     if number == 0:
         return 0
     low = 10 ** (len(str(number)) - 1)
-    return f"{low}-{low * 10 - 1}"
+    return Band(f"{low}-{low * 10 - 1}")
 
 
 def moment(at: datetime | None, level: Level) -> str | None:
@@ -34,16 +52,16 @@ def moment(at: datetime | None, level: Level) -> str | None:
     if at is None:
         return None
     if level is Level.PUBLIC:
-        return f"{at:%m}/{at.year:04d}"
+        return Month(f"{at:%m}/{at.year:04d}")
     return at.date().isoformat() if level is Level.REGULATOR else iso(at)
 
 
 def shares(counts: dict[str, int]) -> dict[str, str]:
-    """The share of each in all, with two digits; suppressed where all are fewer than 10."""
+    """The share of each in all, with two digits; suppressed where all are fewer than 100."""
     total = sum(counts.values())
-    if total < SHARES_OF_AT_LEAST:
+    if total < OF_AT_LEAST:
         return dict.fromkeys(counts, SUPPRESSED)
-    return {name: f"{number / total:.2f}" for name, number in counts.items()}
+    return {name: share(number, total) for name, number in counts.items()}
 
 
 def withheld(field: str, reason_code: str, note: str) -> dict[str, str]:

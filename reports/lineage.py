@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports import render
+from reports import limited, render
 from reports.facts import facts, table
 from reports.fields import Field, Form, RecordType, Show, Source
 from reports.kinds.inquiry_record import TRAINING_USE
@@ -30,6 +30,7 @@ _COMPARED = {
 }
 DISAGREEMENTS = ("attested excluded but kept", "attested included but none kept")
 _GIVEN = Source.GIVEN
+_DATA_SETS = "tells which data set it is; given to regulators"
 _NUMBERS = (
     Field(name="collected", form=Form.COUNT, meaning="2xx answers with content, robots.txt not counted"),
     Field(name="kept", form=Form.COUNT, meaning="of these, in the manifest"),
@@ -65,13 +66,46 @@ _MANIFEST = (
         source=_GIVEN,
         public=Show.WITHHELD,
         reason="trade_secret",
-        note="names of data sets",
+        note=_DATA_SETS,
     ),
-    Field(name="sha256", form=Form.TEXT, meaning="SHA-256 of the file", label="SHA-256", source=_GIVEN),
-    Field(name="size_bytes", form=Form.COUNT, meaning="its size", source=_GIVEN),
-    Field(name="form", form=Form.TEXT, meaning="how it is written", source=_GIVEN, words=("parquet", "jsonl", "text")),
-    Field(name="by", form=Form.TEXT, meaning="what is compared", source=_GIVEN, words=("sha256", "url")),
-    Field(name="column", form=Form.TEXT, meaning="column that holds it; null: one value a line", source=_GIVEN),
+    Field(
+        name="sha256",
+        form=Form.TEXT,
+        meaning="SHA-256 of the file",
+        label="SHA-256",
+        source=_GIVEN,
+        # Whoever has a published data set could recognise it by this.
+        public=Show.WITHHELD,
+        reason="trade_secret",
+        note=_DATA_SETS,
+    ),
+    Field(name="size_bytes", form=Form.COUNT, meaning="its size in octets", label="Octets of the file", source=_GIVEN),
+    Field(
+        name="form",
+        form=Form.TEXT,
+        meaning="how it is written",
+        label="Form of the file",
+        source=_GIVEN,
+        words=("parquet", "jsonl", "text"),
+    ),
+    Field(
+        name="by",
+        form=Form.TEXT,
+        meaning="what is compared",
+        label="Compared by",
+        source=_GIVEN,
+        words=("sha256", "url"),
+    ),
+    Field(
+        name="column",
+        form=Form.TEXT,
+        meaning="column that holds it; null: one value a line",
+        source=_GIVEN,
+        none=True,
+        public=Show.WITHHELD,
+        reason="trade_secret",
+        note=_DATA_SETS,
+    ),
     Field(name="rows", form=Form.COUNT, meaning="rows of it", source=_GIVEN),
     Field(name="invalid_rows", form=Form.COUNT, meaning="rows without a usable digest or URL", source=_GIVEN),
     Field(
@@ -112,7 +146,7 @@ RECORD = RecordType(
             source=Source.TOOL,
             words=tuple(_COMPARED.values()),
         ),
-        Field(name="query", form=Form.TEXT, meaning="site, host or URL it is limited to; null: all", source=_GIVEN),
+        *limited.FIELDS,
         Field(name="manifest", form=Form.RECORD, meaning="the manifest", source=_GIVEN, fields=_MANIFEST),
         Field(name="totals", form=Form.RECORD, meaning="all sites together", fields=_NUMBERS),
         Field(name="sites_count", form=Form.COUNT, meaning="sites with content received"),
@@ -146,7 +180,7 @@ def make(question: Question, manifest: Manifest) -> dict[str, Any]:
     return {
         "status": _status(sites),
         "compared": _COMPARED[manifest.by],
-        "query": None if question.subject is None else question.subject.normalised,
+        **limited.limited(question.subject),
         "manifest": {
             "name": manifest.path.name,
             "sha256": manifest.sha256,
@@ -189,7 +223,9 @@ def _site(row: dict[str, Any], question: Question) -> dict[str, Any]:
 
 def body(shown: dict[str, Any], words: Words) -> list[render.Section]:
     """What it comes to, the manifest, the sites."""
+    limit = limited.sentence(shown, words)
     first: list[render.Block] = [
+        *([] if limit is None else [render.Paragraph(limit)]),
         facts(shown, (_BY_NAME["status"],), words),
         render.Paragraph(words(shown["compared"])),
         facts(shown["totals"], _NUMBERS, words),

@@ -7,25 +7,26 @@ from typing import Annotated
 import typer
 
 from reports import declarations, lineage, manifest, output, report
-from reports.custody_cli import FromOption, LogArgument, ToOption
 from reports.levels import Level
 from reports.log import open_log
 from reports.manifest import By
 from reports.matching import parse_subject
-from reports.output import Format
-from reports.period import parse_period
-from reports.report import Question
-from reports.report_cli import (
-    INCOMPLETE,
+from reports.options import (
     FormOption,
+    FromOption,
     KeyOption,
     LanguageOption,
     LevelOption,
+    LogArgument,
     OperatorOption,
     OutOption,
     StrictOption,
-    give,
+    ToOption,
 )
+from reports.output import Format
+from reports.period import parse_period
+from reports.report import Question
+from reports.report_cli import INCOMPLETE, give
 from reports.url_key import read_url_key
 from reports.words import Language, Words
 

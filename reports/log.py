@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,13 @@ from crawl_audit import schema, views
 from crawl_audit.errors import LogFormatError
 from crawl_audit.segment_sql import exact_glob
 from reports import footers
+from reports.period import UsageError
 
 MEMORY_LIMIT = "2GB"
 """What one command may hold in memory; nothing is spilled to disk, because a reader leaves no trace."""
+
+KEPT_ROWS_MAX = 1_000
+"""Rows of one answer that are kept for when the same is asked again."""
 
 # Segments are merged once a day at most, so the second attempt is the last but for chance.
 _ATTEMPTS = 5
@@ -32,7 +37,7 @@ _FILE_IN_MESSAGE = re.compile(r"(/[^\"'\n]*?\.parquet)")
 Row = dict[str, Any]
 
 
-class NotALogError(LogFormatError):
+class NotALogError(LogFormatError, UsageError):
     """The path given is not a log directory."""
 
 
@@ -102,11 +107,21 @@ class Log:
         self.step = ""
         """Name of the query that runs, or that ran last."""
         self._connection = connection
+        self._kept: dict[str, list[Row]] = {}
 
     def rows(self, query: str, **parameters: Any) -> list[Row]:
-        """The rows of the query ``reports/sql/<query>.sql`` with ``$name`` parameters, as column → value."""
-        self.step = query
-        return self.select(sql_text(query), parameters)
+        """The rows of the query ``reports/sql/<query>.sql`` with ``$name`` parameters, as column → value.
+
+        Few rows are kept: reports that are part of another ask the same, and then say the same.
+        """
+        asked = repr((query, sorted(parameters.items())))
+        found = self._kept.get(asked)
+        if found is None:
+            self.step = query
+            found = self.select(sql_text(query), parameters)
+            if len(found) <= KEPT_ROWS_MAX:
+                self._kept[asked] = found
+        return [dict(row) for row in found]
 
     def one(self, query: str, **parameters: Any) -> Row:
         """The single row of a query that always gives one."""
@@ -135,7 +150,7 @@ class Log:
             before = self._directories()
             try:
                 with self.guarded(own_sql=own_sql) as connection:
-                    found = action(connection)
+                    found = _interruptibly(connection, action)
             except (LogFormatError, duckdb.Error):
                 if failed and self._same(before):
                     raise
@@ -185,6 +200,22 @@ class Log:
     def close(self) -> None:
         """Close the connection; the log was never changed."""
         self._connection.close()
+
+
+def _interruptibly[T](connection: duckdb.DuckDBPyConnection, action: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    """The result of an action on the connection, which Ctrl-C ends at once.
+
+    A thread that waits for another hears of Ctrl-C; one that is inside DuckDB does when its part of the work is done.
+    """
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(action, connection)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            while not running.done():  # between two statements nothing is there to be interrupted
+                connection.interrupt()
+                wait([running], timeout=0.05)
+            raise
 
 
 def sentence(error: duckdb.Error) -> str:

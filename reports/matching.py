@@ -11,6 +11,8 @@ from crawl_audit.target import DEFAULT_PORTS, TargetError, normal_host, printabl
 from reports.log import Log
 from reports.period import Period, UsageError
 
+EVERYTHING = "all"
+"""A whole log, where a scope is asked for instead of a subject."""
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawl_audit.errors import ConfigurationError
 from reports import render
-from reports.log import Log
+
+if TYPE_CHECKING:
+    from reports.log import Log
 
 _LOOK_S = 0.1
 """Between two looks at how far a query is."""
@@ -42,7 +44,9 @@ def emit(
     if form is Format.HTML:
         from reports.page.page import page
 
-        write(page(document), path)
+        with waiting("Drawing the page"):
+            drawn = page(document)
+        write(drawn, path)
     elif form is Format.CSV:
         write(render.csv_text(table), path)
         about = {name: value for name, value in answer.items() if name != rows_in}
@@ -54,6 +58,11 @@ def emit(
         write(render.json_text(answer), path)
     else:
         write(render.text(document) if form is Format.TEXT else render.markdown(document), path)
+
+
+def complain(message: str) -> None:
+    """Say on standard error, in one sentence, what is wrong."""
+    sys.stderr.write(f"crawl-audit: {render.visible(message)}\n")
 
 
 def write(content: str, path: str | None) -> None:

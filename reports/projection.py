@@ -13,18 +13,19 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from crawl_audit.errors import LogFormatError
-from reports.fields import NOT_SUPPLIED, Field, Form, Show, Source
+from reports.fields import NOT_SUPPLIED, OTHER_WORDS, Field, Form, Show, Source
 from reports.levels import Level, banded, moment, shares, withheld
 from reports.period import iso
 
 NO_KEY = "given to regulators as a keyed hash: name a key with --url-key"
+OWN_WORDS = "in words of the operator's own; given to regulators"
 NOT_SAID = "the operator file does not say it"
 _NAMES_MAX = 20
 """Objects of a list that are named one by one where the operator says nothing of a field; more are one line."""
 
 _OF_FORM: dict[Form, Callable[[Any], bool]] = {
     Form.TEXT: lambda value: isinstance(value, str),
-    Form.COUNT: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    Form.COUNT: lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
     Form.FLAG: lambda value: isinstance(value, bool),
     Form.INSTANT: lambda value: isinstance(value, datetime) or _is_instant(value),
     Form.TEXTS: lambda value: isinstance(value, list | tuple) and all(isinstance(one, str) for one in value),
@@ -90,7 +91,8 @@ class _Projecting:
         for name, one, shown in plan.seen:
             value = record[name]
             if value is None:
-                self._note_unknown(one, place + name, general + name)
+                if one.asked_of is None or one.asked_of(record):
+                    self._note_unknown(one, place + name, general + name)
                 made[name] = None
             elif shown is not None:
                 made[name] = shown(value)
@@ -115,10 +117,26 @@ class _Projecting:
                 self.hidden.setdefault(path, withheld(path, one.reason or "trade_secret", note))
             else:
                 inner = one.form in (Form.RECORD, Form.RECORDS)
-                seen.append((one.name, one, None if inner else _shown_as(one, show, self.key, path)))
+                seen.append((one.name, one, None if inner else self._shown(one, show, path)))
         made = _Plan(names=frozenset(one.name for one in fields), seen=tuple(seen))
         self.plans[id(fields), general] = made
         return made
+
+    def _shown(self, one: Field, show: Show, path: str) -> Callable[[Any], Any]:
+        if show is not Show.FIXED:
+            return _shown_as(one, show, self.key, path)
+        as_it_is = _shown_as(one, Show.AS_IS, self.key, path)
+
+        def fixed(value: Any) -> Any:
+            found = as_it_is(value)
+            made = [
+                word if word in one.words else OTHER_WORDS for word in (found if one.form is Form.TEXTS else [found])
+            ]
+            if OTHER_WORDS in made:
+                self.hidden.setdefault(path, withheld(path, one.reason or "trade_secret", OWN_WORDS))
+            return list(dict.fromkeys(made)) if one.form is Form.TEXTS else made[0]
+
+        return fixed
 
     def _note_unknown(self, one: Field, path: str, general: str) -> None:
         if not one.nullable:

@@ -22,7 +22,7 @@ from reports.period import Period, UsageError
 from reports.rewriting import Bench, leaves_of, relation
 from reports.withholding_sql import sensitive, withheld_select
 
-FIELDS = ("target", "user_agent", "client")
+FIELDS = ("target", "user_agent", "client", "trace_id")
 _TOGETHER = {"target": ("target", "target_b64")}  # the same octets, written twice
 _KINDS = ("decision", "tunnel", "incident")
 

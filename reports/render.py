@@ -17,7 +17,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from reports.levels import Band
 from reports.period import iso
+from reports.prose import Prose
 
 # Controls (C0, DEL, C1), format characters that reorder or hide text (bidirectional marks, embeddings and isolates,
 # zero-width and joiner characters, soft hyphen, tags), line and paragraph separators, lone surrogates.
@@ -95,10 +97,11 @@ Block = Paragraph | Facts | Lines | Table | Figures | Chart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Blocks under one heading."""
+    """Blocks under one heading; ``under``: it belongs to the last section before it that does not."""
 
     title: str
     blocks: tuple[Block, ...]
+    under: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,14 @@ def shown(value: Any) -> str:
         return ", ".join(shown(item) for item in value)
     if isinstance(value, bytes | bytearray):
         return value.hex()
+    if isinstance(value, Band):
+        return value.grouped
     return visible(str(value))
+
+
+def paragraphs(block: Paragraph) -> tuple[str, ...]:
+    """The paragraphs of a block: one, or those of what an operator wrote."""
+    return block.text.paragraphs if isinstance(block.text, Prose) else (block.text,)
 
 
 def text(document: Document) -> str:
@@ -158,7 +168,8 @@ def text(document: Document) -> str:
     for section in document.sections:
         body = _text_body(_without_charts(section.blocks))
         heading = visible(section.title)
-        parts.append(f"{heading}\n{'-' * _width(heading)}\n{body}" if heading else body)
+        line = ("." if section.under else "-") * _width(heading)
+        parts.append(f"{heading}\n{line}\n{body}" if heading else body)
     return "\n\n".join(parts) + "\n"
 
 
@@ -178,7 +189,7 @@ def _text_body(blocks: tuple[Block, ...]) -> str:
 
 def _text_block(block: Block) -> str:
     if isinstance(block, Paragraph):
-        return visible(block.text)
+        return "\n\n".join(visible(one) for one in paragraphs(block))
     if isinstance(block, Facts):
         width = max((_width(visible(name)) for name, _ in block.pairs), default=0)
         return "\n".join(f"{_padded(visible(name), width)}  {shown(value)}".rstrip() for name, value in block.pairs)
@@ -232,14 +243,14 @@ def markdown(document: Document) -> str:
         parts.append(_md(" · ".join(document.subtitle)))
     for section in document.sections:
         if section.title:
-            parts.append(f"## {_md(section.title)}")
+            parts.append(f"{'###' if section.under else '##'} {_md(section.title)}")
         parts.extend(_md_block(block) for block in _without_charts(section.blocks))
     return "\n\n".join(parts) + "\n"
 
 
 def _md_block(block: Block) -> str:
     if isinstance(block, Paragraph):
-        return _md(block.text)
+        return "\n\n".join(_md(one) for one in paragraphs(block))
     if isinstance(block, Facts):
         return "\n".join(f"- {_md(name)}: {_md(shown(value))}" for name, value in block.pairs)
     if isinstance(block, Lines):
@@ -276,7 +287,7 @@ def csv_text(table: Table) -> str:
 def _csv_cell(value: Any) -> str | int | float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    cell = shown(value)
+    cell = str(value) if isinstance(value, Band) else shown(value)
     return "'" + cell if cell.lstrip().startswith(_FORMULA) else cell
 
 

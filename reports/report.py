@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from reports import envelope
+from reports import envelope, envelope_fields, envelope_text
 from reports.blinding import blind
+from reports.canonical import canonical
 from reports.declarations import Declarations
 from reports.fields import NOT_SUPPLIED, Field, Form, RecordType, Source
 from reports.levels import Level, withheld
@@ -72,7 +73,7 @@ class Kind:
 
 def fields_of(kind: Kind) -> tuple[Field, ...]:
     """Every field of a record of this kind, the envelope's first; :data:`LAST` follow them."""
-    return (*envelope.FIELDS, *kind.record.fields)
+    return (*envelope_fields.FIELDS, *kind.record.fields)
 
 
 LAST: tuple[Field, ...] = (
@@ -156,10 +157,10 @@ def at_level(
     known = internal.get("blind")
     shown = _blinded(internal, fields, level, key)
     tied = {
-        other.value: None if known is None else _digest(_blinded(internal, fields, other, key))
+        other.value: None if known is None else digest(_blinded(internal, fields, other, key))
         for other in _ABOVE[level]
     }
-    return {**shown, "content_sha256": _digest(shown), "tied": tied}
+    return {**shown, "content_sha256": digest(shown), "tied": tied}
 
 
 def _blinded(internal: dict[str, Any], fields: tuple[Field, ...], level: Level, key: bytes | None) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def _blinded(internal: dict[str, Any], fields: tuple[Field, ...], level: Level, 
     if internal.get("blind") is None and _ABOVE[level]:
         left.append(withheld("tied", "not_applicable", "the log holds no salt: a digest could be guessed"))
     content = {
-        "notice": envelope.notice(projected.shown),
+        "notice": envelope_text.notice(projected.shown),
         **projected.shown,
         "disclosure_level": level.value,
         "withheld": left,
@@ -177,12 +178,13 @@ def _blinded(internal: dict[str, Any], fields: tuple[Field, ...], level: Level, 
     return {**content, "blind": blind(internal.get("blind"), level, _canonical(content))}
 
 
-def _digest(shown: dict[str, Any]) -> str:
+def digest(shown: dict[str, Any]) -> str:
+    """The `content_sha256` of a shown record: of everything but what names and ties it."""
     return hashlib.sha256(_canonical(shown)).hexdigest()
 
 
 def _canonical(shown: dict[str, Any]) -> bytes:
-    return envelope.canonical({name: value for name, value in shown.items() if name not in _OWN})
+    return canonical({name: value for name, value in shown.items() if name not in _OWN})
 
 
 def supplied(shown: dict[str, Any]) -> bool:
@@ -192,4 +194,4 @@ def supplied(shown: dict[str, Any]) -> bool:
 
 def document(kind: Kind, shown: dict[str, Any], words: Words) -> Document:
     """The record for people."""
-    return envelope.document(words(kind.title), kind.body(shown, words), shown, words)
+    return envelope_text.document(words(kind.title), kind.body(shown, words), shown, words)

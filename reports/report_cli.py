@@ -12,11 +12,22 @@ import typer
 
 from crawl_audit.errors import ConfigurationError
 from reports import declarations, operator_file, output, report
-from reports.custody_cli import FromOption, LogArgument, ToOption
 from reports.kinds.registry import KINDS
 from reports.levels import Level
 from reports.log import open_log
 from reports.matching import parse_subject
+from reports.options import (
+    FormOption,
+    FromOption,
+    KeyOption,
+    LanguageOption,
+    LevelOption,
+    LogArgument,
+    OperatorOption,
+    OutOption,
+    StrictOption,
+    ToOption,
+)
 from reports.output import Format
 from reports.period import UsageError, parse_instant, parse_period
 from reports.report import Kind, Question
@@ -36,16 +47,10 @@ app = typer.Typer(
     """,
 )
 
-OperatorOption = Annotated[str | None, typer.Option("--operator", metavar="FILE", help="TOML: what only you can say")]
-LevelOption = Annotated[Level, typer.Option("--level", help="for whose eyes")]
-FormOption = Annotated[Format, typer.Option("--format", help="html: one page with charts that needs nothing else")]
-LanguageOption = Annotated[Language, typer.Option("--lang", help="language of what people read")]
-StrictOption = Annotated[bool, typer.Option("--strict", help="exit 3 where the operator file leaves something out")]
-KeyOption = Annotated[
-    str | None,
-    typer.Option("--url-key", metavar="FILE", help="key of the hashes that stand for URLs at level regulator"),
-]
-OutOption = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="file instead of the screen")]
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands to ``crawl-audit``."""
+    parent.add_typer(app, name="report")
 
 
 def _command(kind: Kind) -> Callable[..., None]:

@@ -37,6 +37,8 @@ _WORDS: dict[str, dict[Use, tuple[str, ...]]] = {
 }
 NO_PREFERENCE = ("crawl-delay", "request-rate", "visit-time", "retry-after", "web-bot-auth")
 """Protocols that ask for a pace, or are the crawler's own: nothing about what content may be used for."""
+PREFERENCES_ONLY = {"no_preference": list(NO_PREFERENCE)}
+"""The same as the parameter of queries that count preferences."""
 
 
 def table() -> Iterable[tuple[str, Use, str]]:
@@ -51,7 +53,7 @@ def parameters() -> dict[str, Any]:
         "protocols": list(protocols),
         "uses": [use.value for use in uses],
         "words": list(words),
-        "no_preference": list(NO_PREFERENCE),
+        **PREFERENCES_ONLY,
         "robots_txt": ROBOTS_TXT,
         "blanket": BLANKET_RULE,
     }

@@ -99,7 +99,8 @@ ROBOTS = Field(
         Field(
             name="exemptions",
             form=Form.TEXTS,
-            meaning="grounds on which requests are made that a site disallows: licence, own_site, research, …",
+            meaning="grounds on which requests are made that a site disallows",
+            words=tuple(reason.value for reason in Reason),
             label="Declared exemptions",
         ),
     ),

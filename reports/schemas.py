@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import Any
 
-from reports import envelope, judged_again, lineage
-from reports.fields import Field, Form, RecordType, Show, Source
+from reports import envelope_fields, judged_again, lineage
+from reports.canonical import canonical
+from reports.fields import OTHER_WORDS, Field, Form, RecordType, Show, Source
 from reports.kinds import inquiry_record
 from reports.kinds.registry import KINDS
 from reports.levels import Level
@@ -17,7 +18,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _DIGEST: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _BAND: dict[str, Any] = {"anyOf": [{"const": 0}, {"type": "string", "pattern": "^10*-9+$"}]}
-_SHARE: dict[str, Any] = {"type": "string", "pattern": r"^(0\.[0-9]{2}|1\.00|suppressed)$"}
+_SHARE: dict[str, Any] = {"type": "string", "pattern": r"^(<0\.01|0\.[0-9]{2}|>0\.99|1\.00|suppressed)$"}
 _KEYED: dict[str, Any] = {"type": "string", "pattern": "^hmac-sha256:[0-9a-f]{64}$"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _MONTH = r"^(0[1-9]|1[0-2])/[0-9]{4}$"
@@ -59,7 +60,7 @@ def schema_text(record: RecordType) -> str:
 
 def structure_sha256(record: RecordType) -> str:
     """Digest of what a schema demands, its explanations left out: a change of it needs a new version."""
-    return hashlib.sha256(envelope.canonical(bare(schema(record)))).hexdigest()
+    return hashlib.sha256(canonical(bare(schema(record)))).hexdigest()
 
 
 def bare(node: Any, names: bool = False) -> Any:
@@ -74,7 +75,7 @@ def bare(node: Any, names: bool = False) -> Any:
 
 
 def _variant(record: RecordType, level: Level) -> dict[str, Any]:
-    made = _object((*envelope.FIELDS, *record.fields, *LAST), level)
+    made = _object((*envelope_fields.FIELDS, *record.fields, *LAST), level)
     own: dict[str, Any] = made["properties"]
     fixed = {"record_type": record.name, "schema_version": record.version, "disclosure_level": level.value}
     for name, value in fixed.items():
@@ -142,10 +143,13 @@ def _value(field: Field, show: Show, level: Level) -> dict[str, Any]:
     if field.form is Form.LOCALISED:
         text = {"type": "string", "minLength": 1}
         return {"type": "object", "properties": {"en": text, "ja": text}, "additionalProperties": False}
+    if field.words and show is Show.FIXED:
+        enum = {"type": "string", "enum": [*field.words, OTHER_WORDS]}
+        return {"type": "array", "items": enum} if field.form is Form.TEXTS else enum
     text = _KEYED if show is Show.KEYED else {"type": "string"}
     if field.form is Form.TEXTS:
         return {"type": "array", "items": text}
-    return {"type": "string", "enum": list(field.words)} if field.words else text
+    return {"type": "string", "enum": list(field.words)} if field.words and not field.open else text
 
 
 def rows(record: RecordType) -> list[tuple[str, ...]]:
@@ -155,7 +159,7 @@ def rows(record: RecordType) -> list[tuple[str, ...]]:
 
 def envelope_rows() -> list[tuple[str, ...]]:
     """The same for what every record carries."""
-    return list(_rows((*envelope.FIELDS, *LAST), "", dict.fromkeys(Level, False)))
+    return list(_rows((*envelope_fields.FIELDS, *LAST), "", dict.fromkeys(Level, False)))
 
 
 def _rows(fields: tuple[Field, ...], place: str, hidden: dict[Level, bool]) -> list[tuple[str, ...]]:

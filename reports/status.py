@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _ROWS = (
     "last_at",
     "seals",
     "last_seal_at",
+    "dropped",
 )
 
 
@@ -44,12 +46,28 @@ def status(files: Files, log: Log | None) -> dict[str, Any]:
             "from": iso(min((row["first_at"] for row in logs), default=None)),
             "to": iso(max((row["last_at"] for row in logs), default=None)),
         },
+        **_trouble(log),
+        "disk": _disk(files),
         "last_seal_at": iso(max((row["last_seal_at"] for row in logs if row["last_seal_at"]), default=None)),
         "segments": {"count": len(files.segments), "bytes": files.segment_bytes},
         "live": _live(files, logs),
         "quarantine": [path.name for path in files.quarantine],
         "checkpoints": [_checkpoint(path) for path in files.checkpoints],
     }
+
+
+def _trouble(log: Log | None) -> dict[str, list[dict[str, Any]]]:
+    """Incidents, gaps (requests that left unrecorded) and anchors: how many of each word, and the last."""
+    found: dict[str, list[dict[str, Any]]] = {"incidents": [], "gaps": [], "anchors": []}
+    for row in [] if log is None else log.rows("status_trouble"):
+        found[f"{row['what']}s"].append({"word": row["word"], "times": row["times"], "last_at": iso(row["last_at"])})
+    return found
+
+
+def _disk(files: Files) -> dict[str, int]:
+    """Room where the log lies."""
+    usage = shutil.disk_usage(files.root)
+    return {"free_bytes": usage.free, "total_bytes": usage.total}
 
 
 def _custodian(row: dict[str, Any]) -> dict[str, Any]:
@@ -88,12 +106,21 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         return {"file": path.name, "origin": None, "size": None, "root": None}
 
 
+def _tallied(rows: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{row['times']:,} × {row['word']}, last {row['last_at']}" for row in rows)
+
+
 def document(answer: dict[str, Any]) -> render.Document:
     """The state for people."""
     facts: list[tuple[str, Any]] = [
         ("Logs", len(answer["logs"])),
         ("Period", f"{answer['period']['from'] or 'nothing'} to {answer['period']['to'] or 'nothing'}"),
         ("Last seal", answer["last_seal_at"] or "none"),
+        ("Seen outside", _tallied(answer["anchors"]) or "never, as far as the log says"),
+        ("Incidents", _tallied(answer["incidents"]) or "none"),
+        ("Left unrecorded", _tallied(answer["gaps"]) or "none"),
+        ("Not recorded, refused", sum(row["dropped"] for row in answer["logs"])),
+        ("Disk", f"{answer['disk']['free_bytes']:,} of {answer['disk']['total_bytes']:,} bytes free"),
         ("Segments", f"{answer['segments']['count']} ({answer['segments']['bytes']:,} bytes)"),
         ("Records", answer["records"] or "none sealed yet"),
         ("Quarantine", answer["quarantine"] or "empty"),

@@ -19,6 +19,11 @@ class Form(StrEnum):
     MD = "md"
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command to ``crawl-audit``."""
+    app.command("verify")(verify_command)
+
+
 def verify_command(
     evidence: Annotated[
         str, typer.Argument(metavar="EVIDENCE", help="log directory, export directory, bundle.duckdb or proof.json")

@@ -21,6 +21,11 @@ from reports.witness_state import WitnessState
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command to ``crawl-audit``."""
+    app.command("witness")(witness_command)
+
+
 def witness_command(
     state: Annotated[Path, typer.Option("--state", metavar="DIR", help="what was signed; back it up")],
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="private key, made where there is none")],

@@ -11,6 +11,9 @@ import importlib.resources
 import tomllib
 from enum import StrEnum
 
+from reports.levels import Band, Month
+from reports.prose import Prose
+
 
 class Language(StrEnum):
     """A language reports are made in (BCP 47)."""
@@ -29,13 +32,24 @@ class Words:
     def __call__(self, text: str, /, **values: object) -> str:
         """``text`` (an English literal) in this language, with ``{name}`` replaced by values."""
         found = self._catalogue.get(text, text)
-        return found.format(**values) if values else found
+        return found.format(**{name: self.value(value) for name, value in values.items()}) if values else found
 
-    def said(self, texts: dict[str, str] | None) -> str | None:
+    def value(self, value: object) -> object:
+        """A value as sentences have it: digits in groups of three, months as the language writes them."""
+        return value.japanese if isinstance(value, Month) and self.language is Language.JA else grouped(value)
+
+    def said(self, texts: dict[str, str] | None) -> Prose | None:
         """What the operator says in this language, or in the other one where it says it in that only."""
         if not texts:
             return None
-        return texts.get(self.language) or next(iter(texts.values()))
+        return Prose(texts.get(self.language) or next(iter(texts.values())))
+
+
+def grouped(value: object) -> object:
+    """A number with its digits in groups of three, as sentences have it."""
+    if isinstance(value, Band):
+        return value.grouped
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 @functools.cache

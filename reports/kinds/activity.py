@@ -12,6 +12,7 @@ from reports.fields import Field
 from reports.recorded_settings import configured_crawlers
 from reports.render import Chart, ChartKind
 from reports.report import Kind, Question
+from reports.shares import SUPPRESSED, in_percent, percent, size
 from reports.words import ENGLISH, Words
 
 RECORD = of.RECORD
@@ -40,7 +41,6 @@ _CSV = (
     "pace",
     "exemptions",
 )
-_PERCENT = 100
 
 
 def make(question: Question) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _sections(crawler: dict[str, Any], words: Words) -> list[render.Section]:
         6: (pace.BY_AUTHORITY,),
     }
     return [
-        render.Section(title=title, blocks=(*blocks, *_tables(crawler, lists.get(index, ()), words)))
+        render.Section(title=title, blocks=(*blocks, *_tables(crawler, lists.get(index, ()), words)), under=index > 0)
         for index, (title, blocks) in enumerate(titles)
     ]
 
@@ -183,21 +183,19 @@ def ranked_chart(rows: tuple[tuple[str, int], ...], title: str, words: Words) ->
 
 def share_chart(tally: dict[str, Any], title: str, words: Words) -> list[Chart]:
     """Parts of a whole: exact counts, or shares as the public sees them; nothing where these are suppressed."""
-    rows = []
-    for name, value in tally.items():
-        if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
-            return []
-        rows.append((words(name), round(float(value) * _PERCENT) if isinstance(value, str) else value))
-    if not rows:
+    if not tally or SUPPRESSED in tally.values():
         return []
-    largest = max(rows, key=lambda row: row[1])
-    share = largest[1] * _PERCENT // max(1, sum(number for _, number in rows))
+    largest = max(tally, key=lambda name: size(tally[name]) if isinstance(tally[name], str) else tally[name])
+    found = tally[largest]
+    rough = isinstance(found, str)
+    share = in_percent(found) if rough else percent(found, sum(tally.values()))
+    number = words("Share") if rough else words("Number")
     return [
         Chart(
             kind=ChartKind.SHARES,
             title=title,
-            says=words("The largest part is {name} with {share} %.", name=largest[0], share=share),
-            table=render.Table((words("Kind"), words("Number")), tuple(rows)),
+            says=words("The largest part is {name} with {share}.", name=words(largest), share=share),
+            table=render.Table((words("Kind"), number), tuple((words(name), value) for name, value in tally.items())),
         )
     ]
 

@@ -98,10 +98,14 @@ def body(shown: dict[str, Any], words: Words) -> list[render.Section]:
         made += [
             render.Section(title=words("Crawler {name}", name=name), blocks=(facts(crawler, IDENTITY, words),)),
             render.Section(
-                title=words("{name}: robots.txt and other opt-outs", name=name), blocks=tuple(_measures(crawler, words))
+                title=words("{name}: robots.txt and other opt-outs", name=name),
+                blocks=tuple(_measures(crawler, words)),
+                under=True,
             ),
             render.Section(
-                title=words("{name}: how to keep it out of a site", name=name), blocks=tuple(_blocking(crawler, words))
+                title=words("{name}: how to keep it out of a site", name=name),
+                blocks=tuple(_blocking(crawler, words)),
+                under=True,
             ),
         ]
     return made

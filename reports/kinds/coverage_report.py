@@ -94,7 +94,7 @@ _UNRECORDED = (
 _ANCHOR = (
     _LOG,
     Field(name="method", form=Form.TEXT, meaning="`rfc3161`, `witness` or `push`"),
-    Field(name="authority", form=Form.TEXT, meaning="who saw it, as configured"),
+    Field(name="authority", form=Form.TEXT, meaning="who saw it, as configured", label="Seen by"),
     Field(name="receipts", form=Form.COUNT, meaning="receipts on record"),
     Field(name="seals_seen", form=Form.COUNT, meaning="seals under the greatest head seen"),
     Field(name="seals", form=Form.COUNT, meaning="seals in the log"),

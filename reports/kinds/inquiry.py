@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from crawl_audit.errors import LogFormatError
 from crawl_audit.site import site_of
 from crawl_audit.target import Scope
-from reports import cannot_be_known, envelope, render
+from reports import cannot_be_known, envelope, envelope_fields, envelope_text, render
 from reports.declarations import Declarations
+from reports.fields import Field
 from reports.kinds import inquiry_text
-from reports.kinds.inquiry_record import RECORD
+from reports.kinds.inquiry_record import CRAWLERS, DAYS, RECORD
 from reports.levels import Level
 from reports.log import Log
 from reports.matched_leaves import evidence_digest
@@ -23,7 +23,7 @@ from reports.report import Kind, Question, at_level
 from reports.words import ENGLISH, Words
 
 DISCLAIMERS = ("D-COLLECT", "D-COVER", "D-ROBOTS", "D-DECL", "D-SIM", "D-NOTCERT")
-FIELDS = (*envelope.FIELDS, *RECORD.fields)
+FIELDS = (*envelope_fields.FIELDS, *RECORD.fields)
 LISTED_MAX = 1000
 """Copies of robots.txt, and signals, that one answer lists; how many there are is said beside them."""
 PINNED_MAX = 10_000
@@ -62,15 +62,16 @@ def answer(question: Question, asked: Asked) -> dict[str, Any]:
     log, subject, period = question.log, question.subject, question.period
     assert subject is not None, "an inquiry is about something"
     scope = parameters(log, subject, period)
-    totals = log.one("inquiry", **scope)
+    counted = log.rows("inquiry", **scope)
+    totals = {**next(row for row in counted if row["what"] == "all"), **log.one("inquiry_answers", **scope)}
     same_host = None
     if subject.target is not None:  # an exact URL finds little; say what the host as a whole has
-        same_host = log.one("inquiry", **{**scope, "targets": None, "scheme": None, "port": None})
+        same_host = log.one("inquiry_host", host=subject.host, **period.parameters)
     about = _about(question, subject, asked, totals["requests"])
     hidden = 0 if same_host is None else same_host["without_target"]
     robots = log.rows("inquiry_robots", **scope, rows_max=LISTED_MAX)
     signals = log.rows("inquiry_signals", **scope, rows_max=LISTED_MAX)
-    crawlers = log.rows("inquiry_crawlers", **scope)
+    crawlers = _picked(counted, "crawler", CRAWLERS)
     pinned = totals["requests"] <= PINNED_MAX or asked.evidence is not None or asked.hold is not None
     return {
         **about,
@@ -82,7 +83,7 @@ def answer(question: Question, asked: Asked) -> dict[str, Any]:
         "crawlers": crawlers,
         "signals": [{name: value for name, value in row.items() if name != "wishes"} for row in signals],
         "signals_count": signals[0]["wishes"] if signals else 0,
-        "days": [{**row, "day": row["day"].isoformat()} for row in log.rows("inquiry_days", **scope)],
+        "days": [{**row, "day": row["day"].isoformat()} for row in _picked(counted, "day", DAYS)],
         "cannot_be_known": cannot_be_known.chosen(about["coverage"], without_target=hidden),
         "same_host": same_host and {name: same_host[name] for name in ("requests", "forwarded", "denied")},
         "evidence_manifest_sha256": evidence_digest(log, scope, asked.evidence) if pinned else None,
@@ -90,11 +91,11 @@ def answer(question: Question, asked: Asked) -> dict[str, Any]:
 
 
 def unanswered(
-    subject: Subject, period: Period, reason: LogFormatError, declared: Declarations, asked: Asked
+    subject: Subject, period: Period, live_files: int, declared: Declarations, asked: Asked
 ) -> dict[str, Any]:
-    """The internal record about ``subject`` from a log in which nothing can be read yet."""
+    """The internal record about ``subject`` from a log in which nothing is sealed yet."""
     record = (RECORD.name, RECORD.version)
-    about = envelope.empty(period, declared, record, str(reason), *DISCLAIMERS)
+    about = envelope.empty(period, declared, record, live_files, *DISCLAIMERS)
     return {
         **about,
         **_given(subject, declared, asked, about["generated_at"]),
@@ -112,17 +113,6 @@ def inquiry(
     """The answer about ``subject`` in ``period`` as ``level`` may see it."""
     question = Question(log=log, period=period, declared=declared or Declarations(), subject=subject)
     return at_level(answer(question, Asked()), FIELDS, level)
-
-
-def unanswerable(
-    subject: Subject,
-    period: Period,
-    reason: LogFormatError,
-    declared: Declarations | None = None,
-    level: Level = Level.INTERNAL,
-) -> dict[str, Any]:
-    """The answer from a log in which nothing can be read yet, as ``level`` may see it."""
-    return at_level(unanswered(subject, period, reason, declared or Declarations(), Asked()), FIELDS, level)
 
 
 def _about(question: Question, subject: Subject, asked: Asked, rows: int) -> dict[str, Any]:
@@ -167,6 +157,11 @@ def _given(subject: Subject, declared: Declarations, asked: Asked, answered_at: 
     }
 
 
+def _picked(counted: list[dict[str, Any]], what: str, fields: tuple[Field, ...]) -> list[dict[str, Any]]:
+    """The rows that count by ``what``, with the columns that the record has of them."""
+    return [{field.name: row[field.name] for field in fields} for row in counted if row["what"] == what]
+
+
 def _result(totals: dict[str, Any], covered: dict[str, Any], hidden: int) -> str:
     if totals["forwarded"]:
         return "requests_found"
@@ -196,8 +191,8 @@ def _searched(log: Log, matched: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def document(shown: dict[str, Any], words: Words = ENGLISH) -> render.Document:
     """The answer for people."""
-    made = envelope.document(words("Inquiry"), inquiry_text.body(shown, words), shown, words)
-    return replace(made, title=words("Inquiry: {subject}", subject=shown["query"]))
+    made = envelope_text.document(words("Inquiry"), inquiry_text.body(shown, words), shown, words)
+    return replace(made, title=words("Inquiry: {subject}", subject=shown["query_normalised"]))
 
 
 KIND = Kind(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from crawl_audit.records import RobotsOutcome, SnapshotSource
 from reports.fields import Field, Form, RecordType, Show, Source
+from reports.limited import SCOPES
 
 BASES = ("jp_p2", "jp_p3", "cop_1_5", "eu_voluntary", "other")
 """Under what an inquiry is answered: Japan's Principle Code 2 or 3, the GPAI Code of Practice 1.5, …"""
@@ -13,6 +15,8 @@ TRAINING_USE = (
     "operator_attested_partial",
 )
 RESULTS = ("requests_found", "denied_only", "no_record_in_covered_log", "cannot_determine")
+SOURCES = tuple(source.value for source in SnapshotSource)
+OUTCOMES = tuple(outcome.value for outcome in RobotsOutcome)
 _GIVEN = Source.GIVEN
 _PERSONS = "names and references of persons"
 
@@ -91,13 +95,31 @@ INQUIRY = (
 )
 ROBOTS = (
     Field(name="from", form=Form.INSTANT, meaning="when the copy was taken", regulator=Show.AS_IS),
-    Field(name="until", form=Form.INSTANT, meaning="until when decisions might rest on it", regulator=Show.AS_IS),
+    Field(
+        name="until",
+        form=Form.INSTANT,
+        meaning="until when decisions might rest on it",
+        label="In force until",
+        regulator=Show.AS_IS,
+    ),
     Field(name="authority", form=Form.TEXT, meaning="scheme, host and port it governs"),
-    Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar or `observed`"),
-    Field(name="status", form=Form.COUNT, meaning="HTTP status", public=Show.AS_IS),
-    Field(name="outcome", form=Form.TEXT, meaning="`successful`, `unavailable`, `unreachable`"),
+    Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar or `observed`", words=SOURCES),
+    Field(name="status", form=Form.COUNT, meaning="HTTP status", label="HTTP status", public=Show.AS_IS),
+    Field(
+        name="outcome",
+        form=Form.TEXT,
+        meaning="`successful`, `unavailable`, `unreachable`",
+        words=OUTCOMES,
+        label="Answer",
+    ),
     Field(name="sha256", form=Form.TEXT, meaning="digest of its octets", label="SHA-256"),
-    Field(name="verdicts", form=Form.TALLY, meaning="matched decisions that rest on it, by verdict", public=Show.BAND),
+    Field(
+        name="verdicts",
+        form=Form.TALLY,
+        meaning="matched decisions that rest on it, by verdict",
+        public=Show.BAND,
+        words=("allowed", "disallowed"),
+    ),
     _inside("log", Form.TEXT, "log that has it", reason="security", note="names of sidecars"),
     _inside("seq", Form.COUNT, "its place in that log", reason="security", note="places in a log"),
 )
@@ -150,7 +172,13 @@ KNOWN_LIMITS = (
 )
 NUMBERS = (
     *COUNTS,
-    Field(name="disallowed", form=Form.COUNT, meaning="requests that robots.txt disallowed"),
+    Field(
+        name="disallowed",
+        form=Form.COUNT,
+        meaning="requests judged disallowed: by robots.txt, because it was out of reach, by another opt-out, or for"
+        " want of a verdict",
+        label="Judged disallowed",
+    ),
     Field(
         name="violations",
         form=Form.COUNT,
@@ -175,9 +203,17 @@ NUMBERS = (
 )
 ASKED = (
     Field(name="result", form=Form.TEXT, meaning="the answer in one word", asked_by="JP P2", words=RESULTS),
-    Field(name="query", form=Form.TEXT, meaning="what was asked about, as typed", source=_GIVEN),
+    _inside(
+        "query",
+        Form.TEXT,
+        "what was asked about, as typed",
+        regulator=Show.WITHHELD,
+        source=_GIVEN,
+        reason="personal_data",
+        note="as typed by who asked; what was searched is given",
+    ),
     Field(name="query_normalised", form=Form.TEXT, meaning="the same as it was searched", source=Source.TOOL),
-    Field(name="match_scope", form=Form.TEXT, meaning="what it stands for", source=Source.TOOL),
+    Field(name="match_scope", form=Form.TEXT, meaning="what it stands for", source=Source.TOOL, words=SCOPES),
 )
 RECORD = RecordType(
     name="inquiry_answer",

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from reports.facts import facts
+from reports.facts import facts, said
 from reports.facts import table as table_of
 from reports.fields import Field
 from reports.kinds.inquiry_record import (
@@ -84,7 +84,9 @@ def body(shown: dict[str, Any], words: Words) -> list[Section]:
 
 def _facts(shown: dict[str, Any], words: Words) -> Facts:
     pairs = list(facts(shown, _named("result"), words).pairs)
-    pairs.append((words("Matched"), f"{shown['match_scope']} {shown['query_normalised']}"))
+    pairs.append(
+        (words("Matched"), f"{said(shown['match_scope'], _BY_NAME['match_scope'], words)} {shown['query_normalised']}")
+    )
     never = {**shown, **{name: words("never") for name in ("first_at", "last_at") if shown[name] is None}}
     pairs += facts(never, NUMBERS, words).pairs
     pairs += facts(shown, _named("training_use_status"), words).pairs
@@ -204,4 +206,4 @@ def _time_line(shown: dict[str, Any], words: Words) -> tuple[Chart, ...]:
 
 def table(shown: dict[str, Any]) -> Table:
     """The answer as one CSV row."""
-    return plain_table([shown], _CSV)
+    return plain_table([shown], [name for name in _CSV if name in shown])

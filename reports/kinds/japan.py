@@ -67,11 +67,13 @@ def _day(value: Any) -> str | None:
 
 def _attached(kind: Kind, question: Question) -> dict[str, Any]:
     internal = report.record(kind, replace(question, subject=None, as_of=None, previous=None))
-    digests = {
-        f"{level}_sha256": report.at_level(internal, report.fields_of(kind), level)["content_sha256"]
-        for level in (Level.PUBLIC, Level.INTERNAL)
+    public = report.at_level(internal, report.fields_of(kind), Level.PUBLIC)
+    return {
+        "record_type": kind.record.name,
+        "kind": kind.name,
+        "public_sha256": public["content_sha256"],
+        "internal_sha256": public["tied"]["internal"],
     }
-    return {"record_type": kind.record.name, "kind": kind.name, **digests}
 
 
 def _item(item: Item, shown: dict[str, Any], attached: list[dict[str, Any]]) -> dict[str, Any]:

@@ -161,6 +161,7 @@ _ROBOTS = (
         form=Form.TEXTS,
         meaning="setting of the runs: whether 429 counts as unreachable, which is stricter than RFC 9309",
         label="429 counts as unreachable",
+        words=("yes", "no"),
     ),
     Field(
         name="last_good_copy_s",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports import render
+from reports import limited, render
 from reports.facts import facts, spelt, table
 from reports.fields import Field, Form, RecordType, Show, Source
 from reports.log import Log
@@ -17,6 +17,7 @@ from reports.matching import Subject, parameters
 from reports.period import Period
 from reports.rejudging import newly_disallowed
 from reports.report import Kind, Question
+from reports.shares import share
 from reports.words import Words
 
 _NAMES = "names of sites; given to regulators"
@@ -79,16 +80,7 @@ RECORD = RecordType(
     version="1.0",
     meaning="which of the URLs fetched the robots.txt of now, or of a given date, would disallow",
     fields=(
-        Field(
-            name="query",
-            form=Form.TEXT,
-            meaning="the site, host or URL it is limited to; null: none",
-            label="Limited to",
-            source=Source.GIVEN,
-            public=Show.WITHHELD,
-            reason="trade_secret",
-            note=_NAMES,
-        ),
+        *limited.FIELDS,
         Field(
             name="robots",
             form=Form.TEXT,
@@ -160,12 +152,12 @@ def make(question: Question) -> dict[str, Any]:
     for site in sites:
         site["newly_disallowed"] = found.fetches.get(site["site"], 0)
         site["urls_newly_disallowed"] = found.urls.get(site["site"], 0)
-        site["share_newly_disallowed"] = f"{site['newly_disallowed'] / site['fetched']:.2f}"
+        site["share_newly_disallowed"] = share(site["newly_disallowed"], site["fetched"])
     counted = {name: sum(site[name] for site in sites) for name in ("fetched", *THEN_AND_NOW[1:])}
     fetched = counted.pop("fetched")
     urls = sum(found.urls.values())
     return {
-        "query": question.subject.normalised if question.subject else None,
+        **limited.limited(question.subject),
         "robots": "last on record" if question.as_of is None else "last on record before the date",
         "as_of": question.as_of,
         "fetched": fetched,
@@ -199,7 +191,9 @@ def body(shown: dict[str, Any], words: Words) -> list[render.Section]:
         "The word of robots.txt then and now is compared; exemptions, usage preferences and pace are set aside. What"
         " counts for a request is the robots.txt of its time: a later one tells what to leave out from now on."
     )
-    blocks: list[render.Block] = [facts(shown, RECORD.fields, words), *_chart(shown, words), render.Paragraph(compared)]
+    limit = limited.sentence(shown, words)
+    blocks: list[render.Block] = [] if limit is None else [render.Paragraph(limit)]
+    blocks += [facts(limited.unlimited(shown), RECORD.fields, words), *_chart(shown, words), render.Paragraph(compared)]
     made = [render.Section(title="", blocks=tuple(blocks))]
     if shown.get("sites"):
         title = words("Sites with changes, or of which nothing is known")

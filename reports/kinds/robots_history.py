@@ -12,6 +12,7 @@ from reports import render
 from reports.in_force import allowances
 from reports.kinds.robots_history_record import DIFF_LINES_MAX, DIFFS_MAX, RECORD, VERSION
 from reports.kinds.robots_history_text import body
+from reports.limited import limited
 from reports.log import Log, Row
 from reports.matching import parameters
 from reports.period import Period
@@ -39,7 +40,7 @@ def make(question: Question) -> dict[str, Any]:
     found = _versions(log, period, chosen, question.rows_max)
     authorities = _Told(log, period, found, tokens).authorities()
     return {
-        "query": None if question.subject is None else question.subject.text,
+        **limited(question.subject),
         "authorities_fetched": len(fetched),
         "authorities_changed": sum(row["different"] > 1 for row in fetched),
         "fetches": sum(row["fetches"] for row in fetched),

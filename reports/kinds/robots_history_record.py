@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.fields import Field, Form, RecordType, Show, Source
+from reports import limited
+from reports.fields import Field, Form, RecordType, Show
 
 DIFF_LINES_MAX = 40
 DIFFS_MAX = 200
@@ -27,7 +28,9 @@ VERSION = (
     Field(name="in_force", form=Form.FLAG, meaning="whether it came into force; what only a crawler saw may not have"),
     Field(name="fetches", form=Form.COUNT, meaning="copies of it, one after the other", label="Copies"),
     Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar or `observed`: the first copy"),
-    Field(name="status", form=Form.COUNT, meaning="HTTP status of the first copy; null: no answer"),
+    Field(
+        name="status", form=Form.COUNT, meaning="HTTP status of the first copy; null: no answer", label="HTTP status"
+    ),
     Field(name="outcome", form=Form.TEXT, meaning="`successful`, `unavailable` or `unreachable`"),
     Field(name="error", form=Form.TEXT, meaning="what went wrong; null: nothing"),
     Field(name="sha256", form=Form.TEXT, meaning="SHA-256 of the file; null: there was none"),
@@ -72,13 +75,7 @@ RECORD = RecordType(
     version="1.0",
     meaning="the robots.txt of each authority over time",
     fields=(
-        Field(
-            name="query",
-            form=Form.TEXT,
-            meaning="the site, host or URL it is limited to; null: authorities with more than one robots.txt",
-            label="Limited to",
-            source=Source.GIVEN,
-        ),
+        *limited.FIELDS,
         Field(
             name="authorities_fetched", form=Form.COUNT, meaning="schemes, hosts and ports with a robots.txt on record"
         ),

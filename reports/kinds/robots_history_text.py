@@ -6,6 +6,7 @@ from typing import Any
 
 from reports.facts import table
 from reports.kinds.robots_history_record import RECORD, VERSION
+from reports.limited import sentence
 from reports.render import Block, Chart, ChartKind, Facts, Figures, Lines, Paragraph, Section, Table
 from reports.words import Words
 
@@ -31,10 +32,7 @@ _COLUMNS = (
 def body(shown: dict[str, Any], words: Words) -> list[Section]:
     """The sections of the record as far as its level shows it."""
     fields = {field.name: field for field in RECORD.fields}
-    if shown["query"] is None:
-        about = words("Of every scheme, host and port with more than one robots.txt on record.")
-    else:
-        about = words("Limited to {query}.", query=shown["query"])
+    about = sentence(shown, words) or words("Of every scheme, host and port with more than one robots.txt on record.")
     figures = Figures(
         (
             (words("Authorities"), shown["authorities_fetched"], words("with a robots.txt on record")),
@@ -134,7 +132,7 @@ def _authority(one: dict[str, Any], words: Words) -> Section:
         blocks.append(Facts(tuple(facts)))
         if version["diff"]:
             blocks.append(Lines(tuple(version["diff"])))
-    return Section(title=one["authority"], blocks=tuple(blocks))
+    return Section(title=one["authority"], blocks=tuple(blocks), under=True)
 
 
 def _roots(version: dict[str, Any], words: Words) -> str:

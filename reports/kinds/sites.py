@@ -14,6 +14,7 @@ from reports.kinds.activity import ranked_chart
 from reports.log import Row
 from reports.recorded_settings import configured_crawlers
 from reports.report import Kind, Question
+from reports.reservations import PREFERENCES_ONLY
 from reports.words import Words
 
 SITES_DRAWN = 20
@@ -171,7 +172,7 @@ def make(question: Question) -> dict[str, Any]:
     """The record at the internal level."""
     log, parameters = question.log, question.period.parameters
     content = {row["site"]: row for row in log.rows("sites_content", **parameters)}
-    signals = {row["site"]: row["protocols"] for row in log.rows("sites_signals", **parameters)}
+    signals = {row["site"]: row["protocols"] for row in log.rows("sites_signals", **PREFERENCES_ONLY, **parameters)}
     purposes, attested = _purposes(question), Attestations(question.declared)
     made = [
         _site(row, content.get(row["site"]), signals.get(row["site"], []), purposes, attested)

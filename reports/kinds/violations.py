@@ -8,6 +8,7 @@ from typing import Any
 from reports import render
 from reports.facts import table
 from reports.kinds.violations_record import BY_CRAWLER, BY_SITE, RECORD, VIOLATION
+from reports.limited import limited, sentence
 from reports.log import Row
 from reports.matching import parameters
 from reports.report import Kind, Question
@@ -34,11 +35,11 @@ def make(question: Question) -> dict[str, Any]:
     log = question.log
     asked = parameters(log, question.subject, question.period)
     counts = log.rows("violations_counts", **asked)
-    limited = {**asked, "rows_max": question.rows_max}
-    sites, listed = log.rows("violations_sites", **limited), log.rows("violations", **limited)
+    most = {**asked, "rows_max": question.rows_max}
+    sites, listed = log.rows("violations_sites", **most), log.rows("violations", **most)
     total = _total(counts)
     return {
-        "query": None if question.subject is None else question.subject.text,
+        **limited(question.subject),
         **total,
         "blocked": total["disallowed"] - total["violation_count"],
         "by_basis": _tally(counts, "basis"),
@@ -114,9 +115,8 @@ def body(shown: dict[str, Any], words: Words) -> list[render.Section]:
 
 
 def _sentences(shown: dict[str, Any], words: Words) -> list[str]:
-    said = []
-    if shown["query"] is not None:
-        said.append(words("Limited to {query}.", query=shown["query"]))
+    limit = sentence(shown, words)
+    said = [] if limit is None else [limit]
     if shown["forwarded"] == 0:
         said.append(words("No request was forwarded in covered traffic, so there is nothing to compare with."))
     elif shown["violation_count"] == 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.fields import Field, Form, RecordType, Show, Source
+from reports import limited
+from reports.fields import Field, Form, RecordType, Show
 
 _NAMES_SITES = "names of sites; given to regulators"
 _VOLUMES = "volumes by day; given to regulators"
@@ -55,7 +56,7 @@ VIOLATION = (
     Field(name="snapshot_seq", form=Form.COUNT, meaning="place of the snapshot of robots.txt in it"),
     Field(name="exchange_id", form=Form.TEXT, meaning="what `crawl-audit explain` takes to prove it", label="Exchange"),
     Field(name="outcome", form=Form.TEXT, meaning="how the exchange ended; null: its end is not on record"),
-    Field(name="status", form=Form.COUNT, meaning="HTTP status of the answer"),
+    Field(name="status", form=Form.COUNT, meaning="HTTP status of the answer", label="HTTP status"),
     Field(name="bytes", form=Form.COUNT, meaning="octets of the response body received"),
 )
 RECORD = RecordType(
@@ -63,13 +64,7 @@ RECORD = RecordType(
     version="1.0",
     meaning="requests that the site disallowed and that were forwarded nevertheless",
     fields=(
-        Field(
-            name="query",
-            form=Form.TEXT,
-            meaning="the site, host or URL it is limited to; null: none",
-            label="Limited to",
-            source=Source.GIVEN,
-        ),
+        *limited.FIELDS,
         *_COUNTS,
         Field(name="blocked", form=Form.COUNT, meaning="requests the site disallows that were denied"),
         Field(

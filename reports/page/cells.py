@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any
 from unicodedata import combining, east_asian_width
 
+from reports.levels import Band
 from reports.period import iso
+from reports.prose import Prose
 from reports.render import visible
 from reports.words import Words
 
@@ -27,6 +29,7 @@ class Set(StrEnum):
     DIGEST = "digest"  # hexadecimal, broken anywhere
     MISSING = "missing"  # says that there is no value, and why
     LIST = "list"
+    PROSE = "prose"  # paragraphs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,8 @@ def cell(value: Any, words: Words, name: str = "") -> Cell:
         )
     if isinstance(value, list | tuple):
         return Cell(set=Set.LIST, name=name, items=tuple(cell(item, words) for item in value))
+    if isinstance(value, Prose) and len(value.paragraphs) > 1:
+        return Cell(set=Set.PROSE, name=name, items=tuple(Cell(text=visible(one)) for one in value.paragraphs))
     text, how = _plain(value, words)
     return Cell(text=text, set=how, name=name)
 
@@ -70,6 +75,8 @@ def _plain(value: Any, words: Words) -> tuple[str, Set]:
         return words("yes") if value else words("no"), Set.TEXT
     if isinstance(value, int | float):
         return f"{value:,}", Set.NUMBER
+    if isinstance(value, Band):
+        return value.grouped, Set.NUMBER
     if isinstance(value, datetime):
         return iso(value) or "", Set.INSTANT
     if isinstance(value, bytes | bytearray):

@@ -24,6 +24,8 @@ ROWS_MAX = 2_000
 DRAWN_MAX = 60
 """Charts drawn in a page; each takes a tenth of a second. The numbers of the others are given as tables."""
 SECTIONS_WITH_CONTENTS = 4
+CONTENTS_MAX = 14
+"""Entries of the contents; of more, only the sections that hold others are listed."""
 _SHORT = 24
 _LONG = 44
 _WIDE = 8
@@ -37,10 +39,17 @@ def page(document: Document) -> str:
     words = Words(Language(document.language))
     view = _View(words)
     sections = [
-        {"ident": f"section-{number}", "title": visible(section.title), "blocks": view.blocks(section)}
+        {
+            "ident": f"section-{number}",
+            "title": visible(section.title),
+            "heading": "h3" if section.under else "h2",
+            "blocks": view.blocks(section),
+        }
         for number, section in enumerate(document.sections, start=1)
     ]
     titled = [section for section in sections if section["title"]]
+    if len(titled) > CONTENTS_MAX:
+        titled = [section for section in titled if section["heading"] == "h2"]
     return template.render(
         language=document.language,
         title=visible(document.title),
@@ -113,9 +122,10 @@ class _View:
         for index, block in enumerate(section.blocks):
             following = section.blocks[index + 1] if index + 1 < len(section.blocks) else None
             if isinstance(block, render.Paragraph):
-                made.append(
-                    {"kind": "label" if _is_label(block, following) else "sentence", "text": visible(block.text)}
-                )
+                kind = "label" if _is_label(block, following) else "sentence"
+                parts = render.paragraphs(block)
+                kind = kind if len(parts) == 1 else "paragraph"
+                made += [{"kind": kind, "text": visible(part)} for part in parts]
                 continue
             shown = self._block(block, visible(section.title))
             if shown["kind"] == "table" and made and made[-1]["kind"] == "label":

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from reports.page.bins import Columns, Step, columns, floor, marks
 from reports.page.cells import letters
 from reports.period import iso
 from reports.render import Chart, ChartKind, visible
+from reports.shares import in_percent, percent
+from reports.shares import size as share_size
 from reports.words import Words
 
 RANKED_MAX = 20
@@ -79,8 +80,8 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        made = float(Decimal(value) if isinstance(value, str) else value)
-    except (InvalidOperation, OverflowError):
+        made = share_size(value) if isinstance(value, str) else float(value)
+    except (ValueError, OverflowError):
         return None
     return made if math.isfinite(made) and made >= 0 else None
 
@@ -204,28 +205,26 @@ def _shares(chart: Chart, words: Words) -> Plot | None:
     # By name, so that charts of the same parts have the same colours; by size where there are not enough colours.
     colours = tones(chart, sorted(names) if len(names) <= SERIES_MAX else names)
     keys = [
-        Key(name=shown, tone=colours[name], share=percent(size / total), value=_count(value))
+        Key(name=shown, tone=colours[name], share=_share(value, size, total), value=_count(value))
         for shown, name, value, size in parts
     ]
     sizes = [part[3] for part in parts]
     if len(parts) > PARTS_MAX:
         rest = sum(sizes[PARTS_MAX - 1 :])
         other = words("{count} others", count=len(parts) - PARTS_MAX + 1)
-        keys = [*keys[: PARTS_MAX - 1], Key(name=other, tone="neutral", share=percent(rest / total))]
+        keys = [*keys[: PARTS_MAX - 1], Key(name=other, tone="neutral", share=percent(rest, total))]
         sizes = [*sizes[: PARTS_MAX - 1], rest]
     bars, at = [], 0.0
     for key, size in zip(keys, sizes, strict=True):
         bars.append(Bar(row=0, start=at, end=at + size / total, tone=key.tone))
         at += size / total
-    labels = tuple(percent(size / total) for size in sizes)
+    labels = tuple(key.share for key in keys)
     return Plot(kind=chart.kind, bars=tuple(bars), values=labels, legend=tuple(keys))
 
 
-def percent(share: float) -> str:
-    """A share with one digit; never 0% for something, never 100% for less than all."""
-    if 0 < share < 0.0005:
-        return "<0.1%"
-    return ">99.9%" if 0.9995 <= share < 1 else f"{share * 100:.1f}%"
+def _share(value: Any, size: float, total: float) -> str:
+    """What a part is of all; a share that was given is said as it was given."""
+    return in_percent(value) if isinstance(value, str) else percent(size, total)
 
 
 def _count(value: Any) -> str:

@@ -1,11 +1,11 @@
--- Per crawler and protocol, at how many sites a signal was found in robots.txt or in an answer.
+-- Per crawler and protocol of usage preferences, at how many sites one was found in robots.txt or in an answer.
 WITH inside AS NOT MATERIALIZED (
     SELECT log, exchange_id, snapshot_seq, crawler, site FROM decision
     WHERE ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
       AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
 ), found AS (
     SELECT log, exchange_id, snapshot_seq, protocol FROM signal
-    WHERE protocol <> 'web-bot-auth' -- a field of the crawler's own request
+    WHERE NOT list_contains($no_preference::VARCHAR[], protocol) -- reports/reservations.py
 ), at_sites AS (
     SELECT DISTINCT i.crawler, i.site, f.protocol
     FROM (SELECT DISTINCT log, exchange_id, protocol FROM found WHERE exchange_id IS NOT NULL) AS f

@@ -1,6 +1,10 @@
--- The requests a question is about, in numbers.
+-- The requests a question is about, counted in one pass: in all, by crawler, and by day (UTC), verdict and action.
+-- `what` says which of these a row is; the columns it is not by are NULL.
 WITH matched AS (
-    SELECT * FROM decision
+    SELECT crawler, product_token, CAST(recorded_at AS DATE) AS "day", verdict, action,
+           basis = 'robots_txt' AS is_robots_txt,
+           count(*) AS requests, min(recorded_at) AS first_at, max(recorded_at) AS last_at
+    FROM decision
     WHERE ($site::VARCHAR IS NULL OR site = $site::VARCHAR)
       AND ($site::VARCHAR IS NOT NULL OR host = $host::VARCHAR
            OR ($subdomains::BOOLEAN AND ends_with(host, '.' || $host::VARCHAR)))
@@ -9,28 +13,19 @@ WITH matched AS (
       AND ($targets::VARCHAR[] IS NULL OR list_contains($targets::VARCHAR[], target))
       AND ($start::TIMESTAMP IS NULL OR recorded_at >= $start::TIMESTAMP)
       AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
-),
--- looked for by their numbers first: of millions of completions, few have the number of a matched decision in some log
-ended AS (
-    SELECT log, decision_seq, outcome, status, response_bytes FROM completion
-    WHERE decision_seq IN (SELECT seq FROM matched)
-),
-met AS (
-    SELECT m.*, c.outcome, c.status, c.response_bytes
-    FROM matched AS m LEFT JOIN ended AS c ON c.log = m.log AND c.decision_seq = m.seq
+    GROUP BY ALL
 )
-SELECT count(*) AS requests,
-       count(*) FILTER (WHERE action = 'forwarded') AS forwarded,
-       count(*) FILTER (WHERE action = 'denied') AS denied,
-       count(*) FILTER (WHERE verdict = 'disallowed') AS disallowed,
-       count(*) FILTER (WHERE action = 'forwarded' AND verdict = 'disallowed') AS violations,
-       count(*) FILTER (WHERE action = 'forwarded' AND basis = 'robots_txt') AS robots_txt_requests,
-       -- content: a 2xx answer of which at least one octet came, robots.txt itself not counted
-       count(*) FILTER (WHERE status BETWEEN 200 AND 299 AND response_bytes > 0 AND basis <> 'robots_txt')
-           AS content_responses,
-       CAST(coalesce(sum(response_bytes), 0) AS BIGINT) AS bytes,
-       count(*) FILTER (WHERE action = 'forwarded' AND outcome IS NULL) AS without_completion,
-       count(*) FILTER (WHERE target IS NULL) AS without_target,
-       min(recorded_at) AS first_at,
-       max(recorded_at) AS last_at
-FROM met;
+SELECT CASE WHEN grouping(crawler) = 0 THEN 'crawler' WHEN grouping("day") = 0 THEN 'day' ELSE 'all' END AS what,
+       crawler, product_token, "day", verdict, action,
+       CAST(coalesce(sum(requests), 0) AS BIGINT) AS requests,
+       CAST(coalesce(sum(requests) FILTER (WHERE action = 'forwarded'), 0) AS BIGINT) AS forwarded,
+       CAST(coalesce(sum(requests) FILTER (WHERE action = 'denied'), 0) AS BIGINT) AS denied,
+       CAST(coalesce(sum(requests) FILTER (WHERE verdict = 'disallowed'), 0) AS BIGINT) AS disallowed,
+       CAST(coalesce(sum(requests) FILTER (WHERE action = 'forwarded' AND verdict = 'disallowed'), 0) AS BIGINT)
+           AS violations,
+       CAST(coalesce(sum(requests) FILTER (WHERE action = 'forwarded' AND is_robots_txt), 0) AS BIGINT)
+           AS robots_txt_requests,
+       min(first_at) AS first_at, max(last_at) AS last_at
+FROM matched
+GROUP BY GROUPING SETS ((), (crawler, product_token), ("day", verdict, action))
+ORDER BY what, crawler, product_token, "day", verdict, action;

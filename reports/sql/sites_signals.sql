@@ -5,7 +5,7 @@ WITH inside AS NOT MATERIALIZED (
       AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
 ), found AS (
     SELECT log, exchange_id, snapshot_seq, protocol FROM signal
-    WHERE protocol NOT IN ('web-bot-auth', 'crawl-delay', 'request-rate', 'visit-time', 'retry-after')
+    WHERE NOT list_contains($no_preference::VARCHAR[], protocol) -- reports/reservations.py
 ), at_sites AS (
     SELECT DISTINCT i.site, f.protocol
     FROM (SELECT DISTINCT log, exchange_id, protocol FROM found WHERE exchange_id IS NOT NULL) AS f

@@ -43,6 +43,7 @@ def built(root: Path, *, key_seed: str = "", leave_out: int | None = None, close
         decided = logs.decision(
             HOST, target, at, body=ROBOTS, snapshot_seq=asked, robots_age_ms=(at - after(0)) // 1000, mode=Mode.ENFORCE
         )
+        decided = replace(decided, trace_id=f"{number + 1:032x}")
         if decided.verdict is Verdict.DISALLOWED:
             decided = replace(decided, action=Action.DENIED)
         seq = made.add(decided)

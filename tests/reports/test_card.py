@@ -216,17 +216,17 @@ def test_the_card_for_machines_has_the_names_of_the_draft(mixed: logs.LogBuilder
     own = made.pop(OWN)
     assert made == {
         "client_id": "https://example.com/crawlers/alpha.json",
-        "client_name": "ExampleBot",
+        "client_name": "AlphaBot",
         "client_uri": "https://example.com/bot",
         "logo_uri": "https://example.com/bot.png",
         "contacts": ["mailto:bot@example.com"],
         "jwks_uri": "https://example.com/.well-known/http-message-signatures-directory",
         "web_bot_auth": {
-            "expected-user-agent": "ExampleBot/1.0 (+https://example.com/bot)",
+            "expected-user-agent": "AlphaBot/1.0",
             "rfc9309-product-token": "AlphaBot",
             "rfc9309-compliance": True,
             "trigger": "crawler",
-            "purpose": "train-ai",
+            "purpose": "search",
             "targeted-content": "News and reference works",
             "rate-control": "429 with Retry-After; Crawl-delay in robots.txt",
             "rate-expectation": "avg=1rps;max=5rps",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from reports import envelope, report, schemas
+from reports import envelope_fields, report, schemas
 from reports.cli import app
 from reports.fields import walk
 from reports.japan_items import built_in
@@ -22,7 +22,7 @@ TABLES = [row.split("|")[1:-1] for row in re.findall(r"^\|.*\|$", GUIDE, re.MULT
 ROWS = [[cell.strip() for cell in row] for row in TABLES if len(row) == 4 and not row[0].startswith("---")]
 ANSWERED = [row for row in ROWS if row[3] != "who says it"]
 FIELDS = {
-    record.name: {path for path, _ in walk((*envelope.FIELDS, *record.fields, *report.LAST))}
+    record.name: {path for path, _ in walk((*envelope_fields.FIELDS, *record.fields, *report.LAST))}
     for record in schemas.record_types()
 }
 OPERATOR = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)[0]

@@ -16,8 +16,10 @@ from reports import coverage, envelope, matching
 from reports.declarations import Declarations
 from reports.disclaimers import TEXTS
 from reports.kinds import inquiry
-from reports.log import NothingSealedError, open_log
+from reports.levels import Level
+from reports.log import open_log
 from reports.period import Period, parse_period
+from reports.report import at_level
 from tests import logs
 from tests.reports.command import crawl_audit
 
@@ -116,6 +118,35 @@ def test_denied_only_is_good_and_says_so(root: Path) -> None:
     assert (ran.code, ran.json["result"], ran.json["denied"]) == (0, "denied_only", 1)
 
 
+def test_the_last_bypass_probe_is_told_as_somebodys_word(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    seen = {"exchange_id": None, "crawler": None, "client": None}
+    words = ("egress_probe_closed", "hook_error", "egress_probe_open", "egress_probe_inconclusive")
+    for second, word in enumerate(words, start=1):
+        made.add(records.Incident(recorded_at=logs.after(second), incident=word, detail="Declared.", **seen))  # type: ignore[arg-type]
+    made.publish()
+    answer = covered(root, Period())
+    assert answer["egress_probe"] == {
+        "at": "2026-11-18T11:06:44Z",
+        "result": "inconclusive",
+        "probes": 3,
+        "open": 1,
+    }
+    assert (
+        "Attempts to get past the sidecar, as their makers declare: 3; a way was open: 1;"
+        " the last at 2026-11-18T11:06:44Z: inconclusive."
+    ) in coverage.summary(answer)
+
+
+def test_without_a_probe_in_the_period_nothing_is_said_of_one(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.decision("example.com"))
+    made.publish()
+    answer = covered(root, Period())
+    assert answer["egress_probe"] is None
+    assert "past the sidecar" not in " ".join(coverage.summary(answer))
+
+
 def test_dropped_records_incidents_and_tunnels_are_counted(root: Path) -> None:
     made = logs.LogBuilder(root)
     seen = {"exchange_id": None, "crawler": None, "client": None}
@@ -145,18 +176,33 @@ def test_a_log_that_never_stopped_covers_until_its_last_record(root: Path) -> No
     assert covered(root, Period())["periods"] == [{"from": at(0), "to": at(130)}]
 
 
+def test_a_period_that_ends_with_a_month_is_covered_until_that_month_in_public(root: Path) -> None:
+    """The end is not included: 1 December, 00:00, belongs to November."""
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    made.add(logs.decision("example.com", at=logs.after(30 * DAY)))
+    made.publish()
+    ran = crawl_audit("report", "coverage", root, "--to", "2026-11-30", "--level", "public", "--format", "json")
+    assert ran.json["period"]["to"] == "11/2026"
+    assert ran.json["coverage"]["periods"] == [{"from": "11/2026", "to": "11/2026"}]
+
+
 def test_without_any_segment_nothing_can_be_told(root: Path) -> None:
     logs.LogBuilder(root)
     ran = crawl_audit("inquiry", root, "example.com", "--format", "json")
     assert (ran.code, ran.json["result"], ran.json["coverage"]["covered"]) == (3, "cannot_determine", "none")
     text = crawl_audit("inquiry", root, "example.com")
     assert "no sealed segment" in text.out
+    assert str(root) not in text.out + ran.out
     subject = matching.parse_subject("example.com")
-    answer = inquiry.unanswerable(subject, Period(), NothingSealedError("No segment."))
+    answer = at_level(
+        inquiry.unanswered(subject, Period(), 2, Declarations(), inquiry.Asked()), inquiry.FIELDS, Level.INTERNAL
+    )
+    assert answer["coverage"]["live_files"] == 2
     with open_log(str(two_runs(root))) as log:
         whole = inquiry.inquiry(log, subject, Period())
         asked = (Period(), Declarations(), ("inquiry_answer", "1.0"))
-        assert set(envelope.envelope(log, *asked, 0)) == set(envelope.empty(*asked, "No segment."))
+        assert set(envelope.envelope(log, *asked, 0)) == set(envelope.empty(*asked, 0))
     assert set(answer) == set(whole)
     assert set(answer["coverage"]) == set(whole["coverage"])
 
@@ -231,6 +277,6 @@ def test_in_public_the_notice_gives_powers_of_ten_and_months(root: Path) -> None
     with_gaps(root, gap())
     said = crawl_audit("report", "sites", root, "--level", "public").out.splitlines()[0]
     assert said == (
-        "1-9 requests left before their record was durable (fail_open, from 11/2026 to 11/2026); of these 1-9 were kept"
+        "1–9 requests left before their record was durable (fail_open, from 11/2026 to 11/2026); of these 1–9 were kept"
         " and the others are not in the log."
     )

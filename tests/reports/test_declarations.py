@@ -219,7 +219,7 @@ def test_an_error_that_has_no_words_of_its_own_says_what_the_library_does() -> N
 
 def test_joiners_that_scripts_need_are_no_hidden_characters() -> None:
     for text in ("می\u200cخواهم", "क्\u200dष", "👩\u200d💻", "日本語"):
-        assert declared_values.line(text) == declared_values.paragraph(text) == text
+        assert declared_values.line(text) == declared_values.paragraphs(text) == text
 
 
 def test_the_operators_word_is_shown_as_declared(mixed: logs.LogBuilder, file: Path) -> None:

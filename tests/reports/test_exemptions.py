@@ -85,17 +85,26 @@ def test_an_exemption_is_part_of_the_report_for_people(used: Path) -> None:
 
 def test_in_public_only_reason_end_and_a_rough_count_are_said(used: Path) -> None:
     first, _ = shown(used, "--level", "public")
-    assert first == {
-        "exemption": "deal-7",
-        "covered": "1-9",
-        "applied": "1-9",
-        "reason": "licence",
-        "until": "2027-07-01T00:00:00Z",
-    }
+    assert first == {"covered": "1-9", "applied": "1-9", "reason": "licence", "until": "06/2027"}
+    assert "deal-7" not in crawl_audit("report", "opt-out", used, "--level", "public", "--format", "json").out
     answer = crawl_audit("report", "activity", used, "--level", "public", "--format", "json").json
     left_out = {one["field"] for one in answer["withheld"]}
-    names = ("reference", "approver", "not_before", "sites", "hosts", "path_prefixes", "crawlers")
+    names = ("exemption", "reference", "approver", "not_before", "sites", "hosts", "path_prefixes", "crawlers")
     assert {f"crawlers[].exemptions[].{name}" for name in names} <= left_out
+
+
+@pytest.mark.parametrize("kind", ["activity", "opt-out"])
+def test_a_ground_in_words_of_the_operators_own_is_named_and_not_shown_in_public(root: Path, kind: str) -> None:
+    deal = {**DEAL, "reason": "handshake with Jane Roe about /srv/private", "until": "when she says so"}
+    log_of(root, "node1-20261118T000000Z-00000001", settings(deal), exempted("/private/x", 1, **ALLOWED))
+    for form in ("json", "text", "html"):
+        out = crawl_audit("report", kind, root, "--level", "public", "--format", form).out
+        assert "Jane" not in out
+        assert "she says" not in out
+        assert "in other words" in out
+    answer = crawl_audit("report", kind, root, "--level", "public", "--format", "json").json
+    assert any(one["field"].endswith("exemptions[].reason") for one in answer["withheld"])
+    assert "Jane Roe" in crawl_audit("report", kind, root, "--level", "regulator").out
 
 
 def test_only_the_period_counts(used: Path) -> None:

@@ -45,6 +45,13 @@ def test_the_deciding_line_is_marked_and_the_governing_group_barred(root: Path) 
     assert "disallowed, forwarded" in crawl_audit("explain", root, judged.exchange_id, "--format", "md").out
 
 
+def test_the_crawler_s_own_trace_is_named_where_it_sent_one(root: Path) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    judged = log_of(root, replace(logs.decision(HOST, "/public", body=logs.ROBOTS), trace_id=trace))
+    assert trace in crawl_audit("explain", root, judged.exchange_id).out
+    assert crawl_audit("explain", root, judged.exchange_id, "--format", "json").json["decision"]["trace_id"] == trace
+
+
 def test_of_a_url_the_latest_decision_is_explained_and_the_others_counted(mixed: logs.LogBuilder) -> None:
     ours = [r for r in mixed.records if isinstance(r, Decision) and (r.host, r.target) == (HOST, "/private/x")]
     answer = crawl_audit("explain", mixed.root, "http://example.com/private/x", "--format", "json").json

@@ -77,8 +77,8 @@ def test_levels_withhold_what_they_say(log: Path, tmp_path: Path) -> None:
     secret = {level: [name for name, value in SECRETS.items() if value in texts(tmp_path / level)] for level in Level}
     assert secret == {
         Level.PUBLIC: [],
-        Level.REGULATOR: ["target", "user_agent"],
-        Level.INTERNAL: ["target", "user_agent", "client"],
+        Level.REGULATOR: ["target", "user_agent", "trace_id"],
+        Level.INTERNAL: ["target", "user_agent", "client", "trace_id"],
     }
     assert not any(public[kind] for kind in ("completion", "tunnel", "incident"))
     assert all(row["exchange_id"] is None for row in public.get("signal", []))

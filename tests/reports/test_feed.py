@@ -116,7 +116,7 @@ def test_the_command_publishes_cards_page_and_feed(mixed: logs.LogBuilder, tmp_p
 def test_the_first_publication_tells_of_every_card(site: Site, full: Card) -> None:
     assert site.publish(full).published == ("alpha", "pair")
     read = check_atom(site.file("feed.atom"))
-    assert [entry.title for entry in read.entries] == ["ExampleBot: card published"] * 2
+    assert [entry.title for entry in read.entries] == ["AlphaBot: card published"] * 2
     assert read.feed.author == "Example Labs K.K."
     links = {(one.rel, one.href) for one in read.feed.links}
     assert ("self", "https://example.com/crawlers/feed.atom") in links
@@ -140,7 +140,7 @@ def test_a_change_is_told_with_what_it_was_and_is(site: Site, full: Card) -> Non
     alpha |= {"trigger": "fetcher", "rfc9309_compliance": None, "operated_by": "<b>A</b> & Co."}
     assert site.publish(full).changed == ("alpha",)
     read = check_atom(site.file("feed.atom"))
-    assert [entry.title for entry in read.entries] == ["ExampleBot: card changed", *(e.title for e in first.entries)]
+    assert [entry.title for entry in read.entries] == ["AlphaBot: card changed", *(e.title for e in first.entries)]
     assert [entry.id for entry in read.entries[1:]] == [entry.id for entry in first.entries]
     assert [entry.updated for entry in read.entries] == ["2026-11-21T00:00:00Z", *["2026-11-20T09:00:00Z"] * 2]
     assert read.feed.id == first.feed.id
@@ -157,11 +157,11 @@ def test_a_crawler_that_is_gone_is_told_once_and_its_card_removed(site: Site, fu
     site.at = datetime.fromisoformat("2026-11-21T00:00:00")
     assert site.publish(without(full, "pair")).removed == ("pair",)
     assert not (site.directory / "pair.json").exists()
-    assert check_atom(site.file("feed.atom")).entries[0].title == "ExampleBot: card removed"
+    assert check_atom(site.file("feed.atom")).entries[0].title == "AlphaBot: card removed"
     assert site.publish(without(full, "pair")).removed == ()
     assert site.publish(full).published == ("pair",)
     titles = [entry.title for entry in check_atom(site.file("feed.atom")).entries]
-    assert titles[:2] == ["ExampleBot: card published", "ExampleBot: card removed"]
+    assert titles[:2] == ["AlphaBot: card published", "AlphaBot: card removed"]
 
 
 def test_nothing_to_publish_is_a_feed_too(site: Site, full: Card) -> None:

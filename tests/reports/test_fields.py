@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reports import envelope
+from reports import envelope_fields
 from reports.fields import Field, Form, RecordType, Show, Source, walk
 from reports.levels import Level
 from reports.report import LAST
@@ -98,9 +98,9 @@ def test_records_have_fields_and_nothing_else_has() -> None:
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=list(RECORDS))
 def test_every_record_is_declared_without_doubles_and_with_reasons(record: RecordType) -> None:
-    paths = [path for path, _ in walk((*envelope.FIELDS, *record.fields, *LAST))]
+    paths = [path for path, _ in walk((*envelope_fields.FIELDS, *record.fields, *LAST))]
     assert len(paths) == len(set(paths))
-    for path, one in walk((*envelope.FIELDS, *record.fields)):
+    for path, one in walk((*envelope_fields.FIELDS, *record.fields)):
         shows = {one.show(level) for level in Level}
         assert one.meaning, path
         if Show.WITHHELD in shows and Show.KEYED not in shows:
@@ -111,10 +111,10 @@ def telling() -> list[str]:
     """Texts from logs and of who asks that the public sees as they are, and tallies by their names."""
     lines = set()
     for record in RECORDS.values():
-        for path, one in _public((*envelope.FIELDS, *record.fields)):
+        for path, one in _public((*envelope_fields.FIELDS, *record.fields)):
             open_names = one.form in TELLING and not one.words
             if open_names and one.source in (Source.LOG, Source.GIVEN) and one.show(Level.PUBLIC) is not Show.WITHHELD:
-                lines.add(f"{record.name} {path}" if one not in envelope.FIELDS else f"* {path}")
+                lines.add(f"{record.name} {path}" if one not in envelope_fields.FIELDS else f"* {path}")
     return sorted(lines)
 
 

@@ -363,6 +363,65 @@ def test_a_previous_statement_that_is_none_is_refused(mixed: logs.LogBuilder, tm
     refused("report", "japan", mixed.root, "--previous", tmp_path / "earlier.json", code=78)
 
 
+def renewed(root: Path, operator: Path, earlier: Path, level: str) -> tuple[Any, str]:
+    """The next public statement after one at ``level``, as JSON and as people read it."""
+    texts = 'services = ["secret-service"]\nmodels = ["Open", "secret-model"]\n'
+    before = OPERATOR.replace('services = ["Example Chat"]\nmodels = ["Example-1"]\n', texts)
+    operator.write_text(before, encoding="utf-8")
+    crawl_audit("report", "japan", root, "--operator", operator, "--format", "json", "--level", level, "-o", earlier)
+    after = before.replace(texts, 'models = ["Open"]\n').replace('role = "both"', 'role = "developer"')
+    operator.write_text(after, encoding="utf-8")
+    asked = ("report", "japan", root, "--operator", operator, "--previous", earlier, "--level", "public")
+    return crawl_audit(*asked, "--format", "json").json, crawl_audit(*asked).out
+
+
+def test_no_text_of_a_statement_that_was_not_public_gets_into_a_public_one(
+    mixed: logs.LogBuilder, operator: Path, tmp_path: Path
+) -> None:
+    for level in ("internal", "regulator"):
+        made, text = renewed(mixed.root, operator, tmp_path / "earlier.json", level)
+        assert "secret-" not in json.dumps(made) + text
+        told = {one["what"]: (one["before"], one["after"]) for one in made["diff_since_previous"]}
+        assert told == {"role": ("both", "developer"), "models": (None, None), "services": (None, None)}
+        assert made["previous_statement"]["disclosure_level"] == level
+
+
+def test_texts_of_a_public_statement_are_repeated(mixed: logs.LogBuilder, operator: Path, tmp_path: Path) -> None:
+    made, _ = renewed(mixed.root, operator, tmp_path / "earlier.json", "public")
+    told = {one["what"]: (one["before"], one["after"]) for one in made["diff_since_previous"]}
+    assert told["models"] == ("Open, secret-model", "Open")
+    assert told["services"] == ("secret-service", None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made: made["items"][0].update(status="comply"),
+        lambda made: made.update(disclosure_level="public"),
+        lambda made: made.update(record_id="<script>"),
+        lambda made: made.update(content_sha256="0" * 64),
+        lambda made: made["items"][0].update(item="../x"),
+    ],
+)
+def test_a_previous_statement_that_was_changed_is_refused(
+    mixed: logs.LogBuilder, operator: Path, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    made = statement(mixed.root, "--operator", operator)
+    change(made)
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(json.dumps(made), encoding="utf-8")
+    said = refused("report", "japan", mixed.root, "--operator", operator, "--previous", earlier, code=78)
+    assert "is not as it was made" in said
+
+
+@pytest.mark.usefixtures("with_attached")
+def test_a_log_without_a_salt_gives_no_digest_that_could_be_tried_out(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    made.publish()
+    assert {one["internal_sha256"] for one in statement(root, "--level", "public")["evidence"]} == {None}
+
+
 @pytest.mark.usefixtures("with_attached")
 def test_the_attached_records_can_be_made_again_and_compared(mixed: logs.LogBuilder, operator: Path) -> None:
     made = statement(mixed.root, "--operator", operator)
@@ -384,7 +443,7 @@ def test_the_public_statement_shows_months_and_powers_of_ten(mixed: logs.LogBuil
 
 def test_everything_is_said_in_japanese(mixed: logs.LogBuilder, operator: Path) -> None:
     text = crawl_audit("report", "japan", mixed.root, "--operator", operator, "--lang", "ja").out
-    for said in ("原則1", "robots.txtに従います。", "クローラの識別子", "記載なし（事業者未提出）", "不許可だが転送"):
+    for said in ("原則1", "robots.txtに従います。", "クローラの識別子", "記載なし（事業者未提出）", "不許可のまま転送"):
         assert said in text
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from reports import levels
 from reports.levels import Level
+from reports.words import Language, Words
 from tests import logs
 from tests.reports.command import crawl_audit
 
@@ -19,15 +20,25 @@ def test_a_public_count_is_a_power_of_ten(number: int, band: object) -> None:
     assert levels.banded(number) == band
 
 
+def test_people_read_bands_and_months_as_their_language_writes_them() -> None:
+    english, japanese = (Words(language) for language in Language)
+    assert str(levels.banded(123456)) == "100000-999999"
+    assert english("{start} to {end}", start=levels.banded(5000), end=12345) == "1,000–9,999 to 12,345"
+    month = levels.moment(datetime(2026, 11, 3), Level.PUBLIC)  # noqa: DTZ001 - as DuckDB gives it
+    assert month == "11/2026"
+    assert english("{start} to {end}", start=month, end=month) == "11/2026 to 11/2026"
+    assert japanese("{start} to {end}", start=month, end="x") == "2026年11月からxまで"
+
+
 def test_a_time_is_a_month_a_day_or_exact() -> None:
     at = datetime.fromisoformat("2026-11-18T10:30:00.000005")
     assert [levels.moment(at, level) for level in Level] == ["11/2026", "2026-11-18", "2026-11-18T10:30:00.000005Z"]
     assert levels.moment(None, Level.PUBLIC) is None
 
 
-def test_shares_have_two_digits_and_those_of_few_are_suppressed() -> None:
-    assert levels.shares({"text": 2, "image": 8}) == {"text": "0.20", "image": "0.80"}
-    assert levels.shares({"text": 1, "image": 8}) == {"text": levels.SUPPRESSED, "image": levels.SUPPRESSED}
+def test_shares_have_two_digits_and_those_of_fewer_than_100_are_suppressed() -> None:
+    assert levels.shares({"text": 20, "image": 80}) == {"text": "0.20", "image": "0.80"}
+    assert levels.shares({"text": 19, "image": 80}) == {"text": levels.SUPPRESSED, "image": levels.SUPPRESSED}
     assert levels.shares({}) == {}
 
 

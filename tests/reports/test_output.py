@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
 import pty
+import signal
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -17,9 +20,13 @@ from pathlib import Path
 
 import pytest
 
-from reports import output
+from reports import output, reading_cli
 from reports.log import Log, open_log
 from tests import logs
+from tests.reports.command import crawl_audit
+
+ROOT = Path(__file__).parents[2]
+ENDLESS = "SELECT sum(hash(i) % 1000) FROM range(1_000_000_000_000) AS numbers(i)"
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +142,47 @@ def test_a_long_query_tells_how_far_it_is(root: Path) -> None:
         looking.join()
     assert seen
     assert all(0 <= percent <= 100 for percent in seen)
+
+
+def test_ctrl_c_ends_a_long_query_with_a_sentence(root: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "reports", "query", str(root), ENDLESS, "--seconds", "600"]
+    environment = {**os.environ, "TERM": "xterm"}
+    asked = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    while b"%" not in said:  # the query runs
+        said += os.read(ours, 4096)
+    asked.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # Linux: EIO once the other side is closed
+        while octets := os.read(ours, 4096):
+            said += octets
+    out, _ = asked.communicate(timeout=60)
+    os.close(ours)
+    assert (asked.returncode, out) == (130, b"")
+    assert b"Traceback" not in said
+    assert said.endswith(b"crawl-audit: Interrupted.\r\n")
+
+
+def test_a_statement_that_duckdb_says_was_interrupted_is_no_defect(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(said: str) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(reading_cli, "run", lambda *_: ends("Query interrupted"))
+    assert crawl_audit("query", root, "SELECT 1") == (130, "", "crawl-audit: Interrupted.\n")
+    monkeypatch.setattr(reading_cli, "run", lambda *_: ends("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        crawl_audit("query", root, "SELECT 1")
+
+
+def test_what_was_asked_before_is_not_asked_again_and_is_nobody_elses_to_change(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_log(str(root)) as opened:
+        first = opened.rows("runs", start=None, end=None)
+        first[0]["log"] = "changed"
+        monkeypatch.setattr(opened, "select", lambda *_: [])
+        again = opened.rows("runs", start=None, end=None)
+        assert [row["log"] for row in again] != ["changed"]
+        assert len(again) == len(first) == 1
+        assert opened.rows("runs", start=None, end=logs.after(0)) == []

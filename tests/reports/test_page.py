@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from crawl_audit.errors import ConfigurationError
 from reports import render
 from reports.page import bins, cells, charts, page, plots, svg
+from reports.prose import Prose
 from reports.render import Chart, ChartKind, Document, Facts, Figures, Lines, Paragraph, Section, Table
 from reports.words import ENGLISH, Language, Words
 from tests import logs, pages
@@ -24,8 +25,8 @@ from tests.reports.command import crawl_audit, refused
 
 # What the page itself is made of; a stranger's markup would add to it.
 TAGS = set(
-    "html head meta title style body a div header p bdi h1 ul ol li strong nav main section h2 dl dt dd span b figure"
-    " figcaption details summary table caption thead tbody tr th td footer svg desc g path line text".split()
+    "html head meta title style body a div header p bdi h1 ul ol li strong nav main section h2 h3 dl dt dd span b"
+    " figure figcaption details summary table caption thead tbody tr th td footer svg desc g path line text".split()
 )
 ATTRIBUTES = set(
     "lang charset http-equiv content name class href id role tabindex aria-label aria-labelledby scope viewbox width"
@@ -339,17 +340,44 @@ def test_many_parts_are_drawn_as_seven_and_the_others() -> None:
     drawn = plots.plot(chart(ChartKind.SHARES, *((f"p{number}", "0.05") for number in range(20))), ENGLISH)
     assert drawn is not None
     assert [(key.name, key.share, key.value) for key in drawn.legend[-2:]] == [
-        ("p6", "5.0%", ""),
+        ("p6", "5%", ""),
         ("13 others", "65.0%", ""),
     ]
 
 
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0, "0.0%"), (1e-9, "<0.1%"), (0.0005, "0.1%"), (1 / 3, "33.3%"), (0.9995, ">99.9%"), (1, "100.0%")],
-)
-def test_a_share_never_says_none_or_all_falsely(share: float, text: str) -> None:
-    assert plots.percent(share) == text
+def test_shares_that_are_rough_are_said_as_they_were_given() -> None:
+    """0.43 of a sum of 0.99 is 43%, not 43.4%: what was rounded does not become exact again."""
+    parts = (("a", "0.56"), ("b", "0.43"), ("c", "<0.01"))
+    drawn = plots.plot(chart(ChartKind.SHARES, *parts), ENGLISH)
+    assert drawn is not None
+    assert [(key.name, key.share, key.value) for key in drawn.legend] == [
+        ("a", "56%", ""),
+        ("b", "43%", ""),
+        ("c", "<1%", ""),
+    ]
+    assert drawn.bars[-1].end == pytest.approx(1)
+
+
+def test_many_sections_are_named_in_the_contents_by_those_that_hold_them() -> None:
+    def sections(number: int) -> tuple[Section, ...]:
+        said = (Paragraph("It is so."),)
+        inner = [Section(title=f"inner {one}", blocks=said, under=True) for one in range(number)]
+        return (*(Section(title=f"outer {one}", blocks=said) for one in range(4)), *inner)
+
+    few, many = (page.page(Document(title="x", sections=sections(number))) for number in (5, 40))
+    assert few.count('<li><a href="#') == 9
+    assert many.count('<li><a href="#') == 4
+    assert many.count("<h3 ") == 40
+    assert many.count("<h2 ") == 4
+
+
+def test_paragraphs_of_an_operator_stay_paragraphs() -> None:
+    said = Prose("First <b>one</b>.\n\nSecond one.")
+    blocks = (Paragraph(said), Facts((("a", said),)))
+    made = page.page(Document(title="x", sections=(Section(title="", blocks=blocks),)))
+    assert made.count("First &lt;b&gt;one&lt;/b&gt;.</p>") == 1
+    assert made.count("<p><bdi>Second one.</bdi></p>") == 1
+    assert "\\x0a" not in made
 
 
 def test_an_open_stretch_ends_with_the_time_line() -> None:

@@ -13,7 +13,7 @@ from reports.matching import parameters, parse_subject
 from reports.period import Period, parse_period
 from tests import realistic, realistic_sites
 
-INQUIRIES = ("inquiry", "inquiry_crawlers", "inquiry_days", "inquiry_robots", "inquiry_signals")
+INQUIRIES = ("inquiry", "inquiry_answers", "inquiry_robots", "inquiry_signals")
 JOINED = ("activity_answers", "activity_sites", "eu_domains", "sites_content")
 SCANNED = re.compile(r"Row Groups Scanned: (\d+) / (\d+)")
 

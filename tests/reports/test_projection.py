@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawl_audit.errors import LogFormatError
-from reports.fields import NOT_SUPPLIED, Field, Form, Show, Source
+from reports.fields import NOT_SUPPLIED, OTHER_WORDS, Field, Form, Show, Source
 from reports.levels import Level
-from reports.projection import NO_KEY, keyed, project
+from reports.projection import NO_KEY, OWN_WORDS, keyed, project
 from tests.reports.declared_records import SECRET, declarations, records
 
 KEY = bytes(range(32))
@@ -106,6 +106,8 @@ def shown(field: Field, value: Any, level: Level = Level.INTERNAL, key: bytes | 
         (Form.COUNT, "7"),
         (Form.COUNT, True),
         (Form.COUNT, 0.5),
+        (Form.COUNT, -7),
+        (Form.TALLY, {"a": -7}),
         (Form.FLAG, 1),
         (Form.INSTANT, "secret"),
         (Form.INSTANT, 20261118),
@@ -156,6 +158,46 @@ def test_a_keyed_hash_is_the_hmac_of_the_text_and_nothing_without_the_key() -> N
     projected = project({"one": address}, (url,), Level.REGULATOR)
     assert projected.shown == {}
     assert projected.withheld == ({"field": "one", "reason_code": "trade_secret", "note": NO_KEY},)
+
+
+def ground(form: Form = Form.TEXT) -> Field:
+    return one(form, words=("licence", "research"), open=True, reason="trade_secret")
+
+
+def test_what_is_said_in_other_than_fixed_words_is_named_and_not_shown_in_public() -> None:
+    assert shown(ground(), "licence", Level.PUBLIC) == "licence"
+    assert shown(ground(), "deal with jane@example.com", Level.PUBLIC) == OTHER_WORDS
+    assert shown(ground(), "deal with jane@example.com", Level.REGULATOR) == "deal with jane@example.com"
+    assert shown(ground(Form.TEXTS), ["x", "licence", "y"], Level.PUBLIC) == [OTHER_WORDS, "licence"]
+    projected = project({"one": "x"}, (ground(),), Level.PUBLIC)
+    assert projected.withheld == ({"field": "one", "reason_code": "trade_secret", "note": OWN_WORDS},)
+    assert project({"one": "licence"}, (ground(),), Level.PUBLIC).withheld == ()
+    with pytest.raises(LogFormatError):
+        shown(ground(), ["licence"], Level.PUBLIC)
+
+
+def test_open_words_need_fixed_ones_beside_them() -> None:
+    for changes in ({"open": True}, {"public": Show.FIXED}, {"public": Show.FIXED, "words": ("a",)}):
+        with pytest.raises(ValueError, match="no fixed words"):
+            one(**changes)
+
+
+def test_what_is_asked_of_some_only_is_not_missing_of_the_others() -> None:
+    fields = (
+        Field(name="country", form=Form.TEXT, meaning="declared", source=Source.DECLARED),
+        Field(
+            name="agent",
+            form=Form.TEXT,
+            meaning="declared",
+            source=Source.DECLARED,
+            asked_of=lambda record: record["country"] == "JP",
+        ),
+    )
+    left = {
+        country: [one["field"] for one in project({"country": country, "agent": None}, fields, Level.PUBLIC).withheld]
+        for country in ("JP", "FR")
+    }
+    assert left == {"JP": ["agent"], "FR": []}
 
 
 def test_the_order_of_keyed_hashes_says_nothing_of_the_texts() -> None:

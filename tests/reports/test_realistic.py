@@ -196,7 +196,7 @@ def test_segments_without_the_site_asked_about_are_not_read(large: Month) -> Non
     """Small segments are always read, so it takes a log of this size to show it."""
     site = realistic_sites.site_name(24_000)
     with open_log(str(large.root)) as log:
-        drawn = test_plans.plan(log, "inquiry_days", "EXPLAIN ANALYZE", **test_plans.scope(log, site, Period()))
+        drawn = test_plans.plan(log, "inquiry", "EXPLAIN ANALYZE", **test_plans.scope(log, site, Period()))
     ((scanned, there),) = test_plans.SCANNED.findall(drawn)
     assert int(scanned) < int(there) / 2
 

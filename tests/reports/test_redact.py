@@ -18,7 +18,7 @@ from tests.custody import SECRETS, check_roots, erase, errors, findings, leaves,
 from tests.reports.command import crawl_audit
 
 URL = "https://www.example.com" + SECRETS["target"]
-FIELDS = "target,user_agent,client"
+FIELDS = "target,user_agent,client,trace_id"
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def test_erased_values_are_gone_from_every_file_and_every_root_holds(log: Path) 
     before = octets(log)
     assert all(secret.encode() in before for secret in SECRETS.values())
     planned = erase(log, "www.example.com", FIELDS)
-    assert planned.values == {"client": 10, "target": 8, "user_agent": 8}
+    assert planned.values == {"client": 10, "target": 8, "trace_id": 8, "user_agent": 8}
     after = octets(log)
     assert [secret for secret in SECRETS.values() if secret.encode() in after] == []
     assert check_roots(log, whole) > 5
     assert errors(log) == set()
     told = [f for f in findings(log) if f.check == "R6"]
     assert {f.severity for f in told} == {Severity.INFO}
-    assert len(told) == 3
+    assert len(told) == 4
 
 
 def test_the_salt_of_an_erased_row_is_gone_and_other_fields_keep_theirs(log: Path) -> None:
@@ -127,7 +127,7 @@ def test_after_a_crash_at_any_step_the_same_command_finishes(
     assert [secret for secret in SECRETS.values() if secret.encode() in octets(log)] == []
     check_roots(log, whole)
     assert errors(log) == set()
-    assert len(relations(log)["custody"]) == 3
+    assert len(relations(log)["custody"]) == 4
     checkpoints = {path.name.removesuffix(".checkpoint") for path in (log / "checkpoints").iterdir()}
     assert checkpoints == {path.name for path in (log / "segments").iterdir()} - {"schema"}
 

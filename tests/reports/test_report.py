@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reports import blinding, envelope, render, report
+from reports import blinding, envelope_fields, render, report
 from reports.fields import RecordType
 from reports.levels import Level
 from reports.log import open_log
@@ -109,8 +109,8 @@ def test_the_secret_of_a_log_comes_from_its_salts_and_without_any_nothing_is_tie
 def test_a_kind_declares_nothing_of_the_envelope_and_its_rows_are_counted(kind: Kind, mixed: logs.LogBuilder) -> None:
     record = internal(kind.name, mixed.root)
     own = {field.name for field in kind.record.fields}
-    assert own & {field.name for field in (*envelope.FIELDS, *report.LAST)} == set()
-    assert set(record) == {*own, *(field.name for field in envelope.FIELDS), "blind"}
+    assert own & {field.name for field in (*envelope_fields.FIELDS, *report.LAST)} == set()
+    assert set(record) == {*own, *(field.name for field in envelope_fields.FIELDS), "blind"}
     assert record["row_count"] == len(record[kind.counted])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import re
 
 import pytest
 
 from reports import reservations
+from reports.log import sql_text
 from reports.reservations import Use
 from tests.reports.opting_out import SIGNALS
 from tests.reports.oracles import opt_out as oracle
@@ -25,6 +27,18 @@ def test_a_word_counts_whole_only() -> None:
 
 def test_a_pace_is_no_reservation() -> None:
     assert not {protocol for protocol, _, _ in reservations.table()} & set(reservations.NO_PREFERENCE)
+
+
+def test_no_query_has_a_list_of_protocols_of_its_own() -> None:
+    """What is a preference and what a pace is said in one place; queries are given it."""
+    for file in (importlib.resources.files("reports") / "sql").iterdir():
+        text = file.read_text(encoding="utf-8")
+        found = [name for name in reservations.NO_PREFERENCE if f"'{name}'" in text]
+        assert found == [], file.name
+    asked = [
+        name for name in ("activity_signals", "japan_signals", "sites_signals") if "$no_preference" in sql_text(name)
+    ]
+    assert len(asked) == 3
 
 
 def test_a_refusal_of_any_use_is_one_of_training() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import reports
 
 QUERIES = {path.stem: path.read_text() for path in (Path(reports.__file__).parent / "sql").glob("*.sql")}
-MATCHED = re.compile(r"^WITH matched AS \((.*?)^\)", re.DOTALL | re.MULTILINE)
+MATCHED = re.compile(r"^WITH matched AS (?:MATERIALIZED )?\((.*?)^\)", re.DOTALL | re.MULTILINE)
 
 
 def test_every_query_begins_by_saying_what_it_answers() -> None:

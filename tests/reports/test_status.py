@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from crawl_audit.records import Anchor, Gap, Incident, Instant
 from reports import status
 from reports.log import look
 from tests import logs
@@ -70,3 +71,34 @@ def test_checkpoints_and_quarantine_are_listed(root: Path) -> None:
     ]
     assert answer["quarantine"] == ["old.duckdb"]
     assert "size 17" in crawl_audit("status", root).out
+
+
+def test_incidents_are_counted_with_the_last_of_each_and_the_disk_is_looked_at(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    for second, word in enumerate(("hook_error", "log_suspended", "hook_error")):
+        at = Instant(logs.START + second * logs.SECOND)
+        made.add(Incident(recorded_at=at, incident=word, exchange_id=None, crawler=None, client=None, detail="x"))
+    made.publish()
+    answer = crawl_audit("status", root, "--format", "json").json
+    assert [(row["word"], row["times"], row["last_at"]) for row in answer["incidents"]] == [
+        ("hook_error", 2, "2026-11-18T11:06:42Z"),
+        ("log_suspended", 1, "2026-11-18T11:06:41Z"),
+    ]
+    assert (answer["gaps"], answer["anchors"]) == ([], [])
+    assert 0 < answer["disk"]["free_bytes"] <= answer["disk"]["total_bytes"]
+    assert [run["dropped"] for run in answer["logs"]] == [0]
+    assert "2 × hook_error, last 2026-11-18T11:06:42Z" in crawl_audit("status", root).out
+
+
+def test_requests_that_left_unrecorded_and_those_who_saw_the_log_are_named(root: Path) -> None:
+    made = logs.LogBuilder(root)
+    made.add(logs.run())
+    gap = {"cause": "audit_log_unavailable", "first_at": logs.START, "last_at": logs.START, "requests": 4, "kept": 4}
+    made.add(Gap(recorded_at=logs.START, first_seq=None, last_seq=None, file_sha256=None, detail="x", **gap))
+    seen = {"method": "witness", "authority": "w1", "checkpoint_size": 1, "checkpoint_root": "00", "stated_at": None}
+    made.add(Anchor(recorded_at=logs.START, receipt_sha256="11", **seen))
+    made.publish()
+    answer = crawl_audit("status", root, "--format", "json").json
+    assert [(row["word"], row["times"]) for row in answer["gaps"]] == [("audit_log_unavailable", 4)]
+    assert [(row["word"], row["times"]) for row in answer["anchors"]] == [("witness: w1", 1)]

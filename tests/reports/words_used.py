@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import reports
-from reports import cannot_be_known, disclaimers, envelope, judged_again, lineage, projection
+from reports import cannot_be_known, disclaimers, envelope_fields, judged_again, lineage, projection
 from reports.facts import spelt
-from reports.fields import NOT_SUPPLIED, Field, Form, Show, walk
+from reports.fields import NOT_SUPPLIED, OTHER_WORDS, Field, Form, Show, walk
 from reports.kinds import inquiry
 from reports.kinds.registry import KINDS
 from reports.levels import Level
@@ -20,10 +20,11 @@ PACKAGE = Path(reports.__file__).parent
 CALLED = {"words", "_words", "ENGLISH"}
 # Lookups of what is no literal: file → expressions. What each may look up is collected below.
 LOOKUPS: dict[str, set[str]] = {
-    "envelope.py": {"one['text']", "one['reason_code']", "one['note']"},
+    "coverage.py": {"NOTHING_SEALED", "probe['result']"},
+    "envelope_text.py": {"one['text']", "one['reason_code']", "one['note']"},
     "eu_body.py": {"shown['crawlers_used']", "chosen['status']"},
     "facts.py": {"value", "spelt(name)"},
-    "kinds/activity.py": {"shown['training_use_statement']", "name"},
+    "kinds/activity.py": {"shown['training_use_statement']", "name", "largest"},
     "kinds/inquiry_text.py": {"one['text']", "one['met']"},
     "kinds/reevaluation.py": {"spelt(name)"},
     "kinds/robots_history_text.py": {"root['verdict']"},
@@ -78,7 +79,7 @@ def fields() -> Iterator[Field]:
     for record in record_types():
         if record is judged_again.RECORD:
             continue
-        yield from (field for _, field in walk((*envelope.FIELDS, *record.fields, *LAST)))
+        yield from (field for _, field in walk((*envelope_fields.FIELDS, *record.fields, *LAST)))
 
 
 def declared() -> set[str]:
@@ -96,6 +97,6 @@ def declared() -> set[str]:
 
 def used() -> set[str]:
     """Everything that needs an entry in a catalogue."""
-    fixed = {projection.NO_KEY, projection.NOT_SAID, NOT_SUPPLIED, "not_applicable"}
+    fixed = {projection.NO_KEY, projection.NOT_SAID, projection.OWN_WORDS, OTHER_WORDS, NOT_SUPPLIED, "not_applicable"}
     titles = {kind.title for kind in (*KINDS, inquiry.KIND, lineage.kind())}
     return literals() | declared() | titles | {*disclaimers.TEXTS.values(), *cannot_be_known.TEXTS.values()} | fixed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from polars import DataFrame, Expr, col, lit, when
@@ -10,6 +11,7 @@ from reports.period import Period
 
 AGENTS_MAX, SITES_MAX = 50, 20
 KINDS = ("text", "image", "video", "audio", "other", "unknown")
+NO_PREFERENCE = ("crawl-delay", "request-rate", "visit-time", "retry-after", "web-bot-auth")
 DISALLOWED, FORWARDED = col("verdict") == "disallowed", col("action") == "forwarded"
 ROBOTS_TXT = col("basis") == "robots_txt"
 
@@ -101,7 +103,10 @@ def of_crawler(
 
 
 def ratio(part: int, whole: int) -> str | None:
-    return None if whole < 10 else f"{int(part * 100 / whole + 1e-9) / 100:.2f}"
+    if whole < 100:
+        return "suppressed" if whole else None
+    rounded = f"{Decimal(part) / Decimal(whole):.2f}"  # half to even, as Decimal does it
+    return "<0.01" if part and rounded == "0.00" else ">0.99" if part < whole and rounded == "1.00" else rounded
 
 
 def tally(frame: DataFrame, name: str) -> dict[str, int]:
@@ -190,8 +195,8 @@ def by_content(content: DataFrame) -> list[tuple[str, int, int]]:
 
 
 def signals(frames: dict[str, DataFrame], mine: DataFrame) -> dict[str, int]:
-    """protocol → sites, of signals in an answer or in the robots.txt of these decisions."""
-    found = signal_sites(frames, mine).filter(col("protocol") != "web-bot-auth")
+    """protocol → sites, of usage preferences in an answer or in the robots.txt of these decisions."""
+    found = signal_sites(frames, mine).filter(~col("protocol").is_in(NO_PREFERENCE))
     return dict(found.group_by("protocol").agg(col("site").n_unique()).sort("protocol").iter_rows())
 
 

@@ -9,8 +9,6 @@ from polars import DataFrame, col
 from reports.period import Period
 from tests.reports.oracles import activity
 
-PACING = ("web-bot-auth", "crawl-delay", "request-rate", "visit-time", "retry-after")
-
 
 def expected(frames: dict[str, DataFrame], period: Period) -> dict[str, dict[str, Any]]:
     """site → the fields of its record that come from the log, in the order of the record, pace left out."""
@@ -71,5 +69,5 @@ def _tally(frame: DataFrame, name: str) -> dict[str, dict[str, int]]:
 
 
 def _signals(frames: dict[str, DataFrame], inside: DataFrame) -> dict[str, list[str]]:
-    found = activity.signal_sites(frames, inside).filter(~col("protocol").is_in(PACING))
+    found = activity.signal_sites(frames, inside).filter(~col("protocol").is_in(activity.NO_PREFERENCE))
     return dict(found.group_by("site").agg(col("protocol").sort()).iter_rows())
