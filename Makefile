@@ -2,7 +2,7 @@
 # ARGS are handed on: make run ARGS='--mode enforce --product-token ExampleBot', make pytest ARGS='tests/crawl_audit -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check pytest smoke bench fuzz docs lock clean test-faults
+.PHONY: help run demo test check pytest smoke image bench fuzz docs lock clean test-faults test-clients soak
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
@@ -25,17 +25,28 @@ check: ## formatting, lint, types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 
-pytest: ## the tests alone (ARGS='tests/crawl_audit -x')
+pytest: ## the tests alone (ARGS='tests/crawl_audit -x' in one process, all of them in two)
 	@.ci/setup.sh dev
-	$(BIN)/python -m pytest --durations=10 --durations-min=1 $(ARGS)
+	$(BIN)/python -m pytest --durations=20 --durations-min=5 $(or $(ARGS),--quiet --numprocesses 2 --dist loadfile)
 
 smoke: ## the readers in an empty environment without mitmproxy
 	@.ci/setup.sh dev
 	@.ci/auditor_smoke.sh
 
+image: ## build the images, run them confined, list their parts; brings its own Docker on Debian, as root
+	@.ci/image.sh
+
+soak: ## an hour of everyday load, memory watched (ARGS='--seconds 600')
+	@.ci/setup.sh dev
+	$(BIN)/python -m tests.soak $(ARGS)
+
 test-faults: ## the whole fault matrix, needs root (ARGS='soak --requests 20000', ARGS='--json tests/faults/results.json')
 	@.ci/setup.sh dev
 	$(BIN)/python -m tests.faults $(ARGS)
+
+test-clients: ## every client of docs/clients.md, needs root, npm and Debian packages (ARGS='curl aiohttp')
+	@.ci/setup.sh dev
+	$(BIN)/python -m tests.clients --json tests/clients/results.json $(ARGS)
 
 bench: ## the sidecar beside plain mitmdump on the same origin server
 	@.ci/setup.sh dev
@@ -47,7 +58,7 @@ fuzz: ## the parsers of other people's octets, driven by coverage (ARGS='600 jud
 
 docs: ## write the generated tables of docs/ anew
 	@.ci/setup.sh dev
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 lock: ## write requirements/ anew from pyproject.toml
 	@.ci/lock.sh

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from crawl_audit import leaf_sql, schema, seal, views
 from crawl_audit.records import Action, Basis, Completion, Instant, Outcome
+from docs import operations
+from docs.tables import table
 from reports import schemas
+from tests.clients.recipes import RECIPES
 
 DOCUMENTS = Path(__file__).resolve().parent
 SCHEMAS = DOCUMENTS / "schemas"
@@ -43,13 +46,6 @@ _KIND_MEANINGS = {
     "gap": "requests left before their record was durable (`fail_open`)",
     "custody": "what was done to logs after they were written: erased, pruned, held",
 }
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
 
 
 def view_tables() -> str:
@@ -137,6 +133,25 @@ def words() -> str:
     return table(("field", "values"), rows)
 
 
+_WAYS = {"through": "through", "past": "**past the sidecar**", "nowhere": "nowhere"}
+
+
+def clients() -> str:
+    """The last results of the client matrix beside what each client was told, for clients.md."""
+    file = DOCUMENTS.parent / "tests" / "clients" / "results.json"
+    rows = {row["name"]: row for row in json.loads(file.read_text(encoding="utf-8"))["rows"]}
+    cells = []
+    for recipe in RECIPES:
+        row = rows[recipe.name]
+        works = ["yes" if row[scheme] is True else row[scheme] or "no" for scheme in ("http", "https")]
+        alone, untrusted = _WAYS[row["variables_alone"]], row["without_ca"]
+        told = (recipe.proxy, recipe.trust, recipe.denied)
+        cells.append((f"{recipe.name} {row['version']}", *works, *told, alone, untrusted))
+    head = ("client", "http", "https", "the proxy", "the CA", "denied", "variables alone", "without the CA")
+    made = sorted({f"{row['on']} ({row['where']})" for row in rows.values()})
+    return f"Run on {'; '.join(made)}.\n\n" + table(head, cells)
+
+
 def faults() -> str:
     """The last results of the fault matrix, for reliability.md."""
     rows = json.loads((DOCUMENTS.parent / "tests" / "faults" / "results.json").read_text(encoding="utf-8"))["rows"]
@@ -181,12 +196,16 @@ def _record_table(rows: list[tuple[str, ...]]) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "clients": clients,
     "entries": entry_tables,
     "envelope": envelope_table,
     "example": example,
     "faults": faults,
     "kinds": kinds,
+    "metrics": operations.metrics,
     "records": record_tables,
+    "settings": operations.every_setting,
+    "soak": operations.soak,
     "views": view_tables,
     "words": words,
 }

@@ -20,7 +20,12 @@ from reports.findings import Finding, Severity
 from reports.matching import parse_subject
 from tests import logs
 
-SECRETS = {"target": "/users/jane-doe-4711", "user_agent": "AlphaBot/1.0 (secret-contact)", "client": "10.99.88.77"}
+SECRETS = {
+    "target": "/users/jane-doe-4711",
+    "user_agent": "AlphaBot/1.0 (secret-contact)",
+    "client": "10.99.88.77",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+}
 
 
 def handled(root: Path, count: int = 24) -> logs.LogBuilder:

@@ -238,6 +238,7 @@ def decision(
     made = records.Decision(
         recorded_at=at,
         exchange_id=str(hashlib.sha256(f"{host}{target}{at}".encode()).hexdigest()[:32]),
+        trace_id=None,
         crawler="alpha",
         product_token="AlphaBot",
         client="10.0.0.7",

@@ -236,7 +236,8 @@ STORED = {
         FROM found AS f JOIN decided AS d ON d.n = f.n
         JOIN numbered AS s ON s.what = 'found' AND s.id = f.n * 10 + f.number""",
     "decision": """
-        SELECT s.seq, make_timestamp(d.at_us) AS recorded_at, exchange_id(d.at_us, d.h) AS exchange_id, d.crawler,
+        SELECT s.seq, make_timestamp(d.at_us) AS recorded_at, exchange_id(d.at_us, d.h) AS exchange_id,
+               CASE WHEN draw(d.h, 46) % 100 = 0 THEN md5(CAST(d.h AS VARCHAR)) END AS trace_id, d.crawler,
                c.product_token, '10.0.' || draw(d.h, 40) % 4 || '.' || draw(d.h, 41) % 250 AS client,
                coalesce(d.agent, c.own_agent) AS user_agent,
                d.agent IS NULL OR (d.crawler = 'train-a' AND d.agent ILIKE '%ExampleTrainBot%') AS token_in_user_agent,

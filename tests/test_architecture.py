@@ -80,6 +80,7 @@ ONLY_IN = {
         "proxy_addon/crawler_settings.py",
         "proxy_addon/settings.py",
         "proxy_addon/policy_settings.py",
+        "proxy_addon/limits_settings.py",
         "proxy_addon/anchor_settings.py",
         "reports/declarations.py",
     },
@@ -99,6 +100,9 @@ ONLY_IN = {
         "reports/report_cli.py",
         "reports/inquiry_cli.py",
         "reports/lineage_cli.py",
+        "reports/reading_cli.py",
+        "reports/commands.py",
+        "reports/options.py",
     },
 }
 NEVER = {
@@ -127,6 +131,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str | None, str]] = {
     "reports/kinds/robots_history_record.py": ("tests/reports/test_robots_history.py", "the fields of that kind"),
     "reports/kinds/robots_history_text.py": ("tests/reports/test_robots_history.py", "that kind for people"),
     "reports/kinds/violations_record.py": ("tests/reports/test_violations.py", "the fields of that kind"),
+    "reports/options.py": ("tests/reports/test_cli.py", "shown there in the help of the commands"),
+    "reports/reading_cli.py": ("tests/reports/test_cli.py", "the commands asked there"),
     "reports/__main__.py": ("tests/test_packaging.py", "run there as a program"),
 }
 

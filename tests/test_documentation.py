@@ -129,3 +129,27 @@ def test_every_word_a_record_can_hold_is_in_the_documents(word: str) -> None:
 def test_every_field_says_what_it_means(kind: str) -> None:
     for column in schema.columns(kind):
         assert len(column.meaning) >= 4, f"{kind}.{column.name}"
+
+
+THREATS = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """(file, function) of every test that a text names."""
+    return re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+
+
+def test_every_test_that_the_threats_name_exists() -> None:
+    missing = [
+        f"{name}::{function}"
+        for name, function in named_tests(THREATS)
+        if not (ROOT / name).exists()
+        or not re.search(rf"^(?:async )?def {function}\(", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert missing == []
+
+
+def test_every_threat_has_a_test() -> None:
+    rows = dict(re.findall(r"^\| (T\d+) \| (.*)$", THREATS, re.MULTILINE))
+    assert list(rows) == [f"T{number}" for number in range(1, 23)]
+    assert [threat for threat, row in rows.items() if not named_tests(row)] == []

@@ -22,6 +22,7 @@ from crawl_audit.records import Basis, Completion, Decision, Incident, Record, T
 from proxy_addon import denial, upstream_faults
 from proxy_addon.connections import ConnectionAddon
 from proxy_addon.deadlines import Deadline
+from proxy_addon.limits import Admission, Capacity, CrawlerLimiter, CrawlerLimits, MessageLimits
 from proxy_addon.live import LiveFile, RolledBackError
 from proxy_addon.suspension import Refusals, Suspension, refused_incident
 from tests.proxy_addon.fakes import Parts, client, flow, production
@@ -118,6 +119,36 @@ def hook_error() -> Refused:
     return refuse(flow("/public"), parts)
 
 
+def counted_only(parts: Parts, found: Refused, word: str) -> Refused:
+    """A refusal of which the log has the number."""
+    assert parts.log.refusals == [word]
+    tally = Refusals()
+    tally.add(word, now())
+    record = refused_incident(tally.take(), now())
+    assert record is not None and f"{word} 1" in record.detail
+    return Refused(found.answer, [record], found.counted)
+
+
+def crawler_limit() -> Refused:
+    parts = Parts(admission=Admission(limiter=CrawlerLimiter({"news": CrawlerLimits(requests_per_s=0.001)})))
+    for _ in range(10):
+        refuse(flow("/private/x"), parts)
+    found = refuse(flow("/public"), parts)
+    assert len(parts.log.decisions) == 10
+    assert parts.metric("crawl_audit_limit_exceeded_total", limit="crawler_rate") == 1
+    return counted_only(parts, found, "crawler_limit of news")
+
+
+def too_many_connections() -> Refused:
+    capacity, asked = Capacity(16), flow("/public")
+    for client_id in (*map(str, range(16)), asked.client_conn.id):
+        assert capacity.admit(client_id)
+    parts = Parts(admission=Admission(capacity=capacity))
+    found = refuse(asked, parts)
+    assert parts.metric("crawl_audit_limit_exceeded_total", limit="open_connections") == 1
+    return counted_only(parts, found, "too_many_connections")
+
+
 def bad_authority() -> Refused:
     made = tflow.tflow(client_conn=client(), req=http.Request.make("CONNECT", "http://x/"))
     made.request.host, made.request.port = "a b", 443
@@ -155,6 +186,15 @@ REFUSE: dict[str, Callable[[], Refused]] = {
     "too_early": too_early,
     "contradicting_request": lambda: refuse(flow("/a", host_fields=[b"other.example"]), Parts()),
     "bad_authority": bad_authority,
+    "target_too_long": lambda: refuse(
+        flow("/" + "a" * 8000), Parts(admission=Admission(messages=MessageLimits(target_bytes=8000)))
+    ),
+    "body_too_large": lambda: refuse(
+        flow("/a", method="POST", fields={"content-length": "9"}),
+        Parts(admission=Admission(messages=MessageLimits(body_bytes=8))),
+    ),
+    "crawler_limit": crawler_limit,
+    "too_many_connections": too_many_connections,
     "malformed_request": lambda: through_the_layers(b"nonsense\r\n"),
     "unknown_crawler": lambda: refuse(flow("/public"), Parts(crawlers=(SECRET,))),
     **{

@@ -57,6 +57,7 @@ def decision(number: int, action: Action = Action.FORWARDED, **changes: Any) -> 
         "port": 443,
         "target": f"/page/{number}?q=1",
         "target_b64": None,
+        "trace_id": None,
         "site": f"site{number % 7}.example",
         "snapshot_seq": None,
         "robots_sha256": None,

@@ -98,6 +98,7 @@ class Sidecar:
     upstream: str = ""
     log: Path = Path()
     arguments: tuple[str, ...] = ("--crawler", "tester", "--product-token", "TestBot")
+    prefix: tuple[str, ...] = ()  # what runs it, for example as another user
     starts: int = 0
     process: subprocess.Popen[bytes] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +121,17 @@ class Sidecar:
         )
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [*_PROGRAM, "run", "--config", str(config), "--mode", self.mode, *places, *self.arguments],
+                [
+                    *self.prefix,
+                    *_PROGRAM,
+                    "run",
+                    "--config",
+                    str(config),
+                    "--mode",
+                    self.mode,
+                    *places,
+                    *self.arguments,
+                ],
                 env=self.site.environment(),
                 cwd=self.directory,
                 stdout=out,

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
+import zlib
 from collections.abc import Awaitable, Callable
+
+import brotli
+import zstandard
 
 from tests.end_to_end.access_log import Seen
 
@@ -13,6 +18,7 @@ Behaviour = Callable[[Seen, dict[str, str], asyncio.StreamReader, asyncio.Stream
 """Answers one request, given its query; the connection is closed afterwards."""
 
 _CHUNK = bytes(64 * 1024)
+BOMB_BYTES = 200 * 1024 * 1024
 _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 
 
@@ -187,6 +193,70 @@ def _says(octets: bytes, *, stay: bool = False) -> Behaviour:
     return say
 
 
+@functools.cache
+def bomb_octets(coding: str, size: int = BOMB_BYTES) -> bytes:
+    """``size`` zero octets, compressed: a thousandth of that, and a few hundred octets for brotli."""
+    piece = bytes(1024 * 1024)
+    made: list[bytes] = []
+    if coding == "gzip":
+        gzip = zlib.compressobj(1, wbits=31)
+        made = [gzip.compress(piece) for _ in range(size // len(piece))] + [gzip.flush()]
+    elif coding == "br":
+        compressor = brotli.Compressor(quality=1)
+        made = [compressor.process(piece) for _ in range(size // len(piece))] + [compressor.finish()]
+    else:
+        frame = zstandard.ZstdCompressor(level=1).compressobj()
+        made = [frame.compress(piece) for _ in range(size // len(piece))] + [frame.flush()]
+    return b"".join(made)
+
+
+def bomb(coding: str, content_type: str = "text/plain", size: int = BOMB_BYTES) -> Behaviour:
+    """A body that is ``size`` octets once decoded."""
+
+    async def blow(
+        seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        octets = bomb_octets(coding, size)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Encoding: {coding}\r\n"
+        writer.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(octets) + octets)
+        await writer.drain()
+
+    return blow
+
+
+def redirects(target: str | None = None) -> Behaviour:
+    """A redirect to ``target``, or to itself."""
+
+    async def redirect(
+        seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        location = target or f"http://{seen.field('host')}/robots.txt"
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    return redirect
+
+
+def queried(behaviour: Behaviour, **query: str) -> Behaviour:
+    """A behaviour with a query of its own."""
+
+    async def behave(seen: Seen, _: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await behaviour(seen, query, reader, writer)
+
+    return behave
+
+
+async def _reset_within(
+    seen: Seen, query: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Half a body, then a reset."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + bytes(500))
+    await writer.drain()
+    await asyncio.sleep(0.2)
+    writer.transport.abort()
+
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 
 BEHAVIOURS: dict[str, Behaviour] = {
@@ -211,6 +281,19 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/odd/204-with-body": _says(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"),
     "/odd/304-with-body": _says(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello"),
     "/odd/body-for-head": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+    "/odd/reset-within": _reset_within,
+    "/odd/bomb-gzip": bomb("gzip", "text/html"),
+    "/odd/bomb-br": bomb("br", "text/html"),
+    "/odd/bomb-zstd": bomb("zstd", "text/html"),
+    "/odd/bad-status": _says(b"HTTP/1.1 2OO Fine\r\nContent-Length: 5\r\n\r\nhello", stay=True),
+    "/odd/no-version": _says(b"ICY 200 OK\r\n\r\nhello", stay=True),
+    "/odd/nul": _says(_OK + b"X-Nul: a\0b\r\n\r\nhello"),
+    "/odd/bare-lf": _says(b"HTTP/1.1 200 OK\nContent-Length: 5\nX-Plain: yes\n\nhello"),
+    "/odd/folded": _says(_OK + b"X-Folded: a\r\n b\r\n\r\nhello"),
+    "/odd/as-the-proxy": _says(
+        b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\nProxy-Authenticate: Basic realm=x\r\n"
+        b"Proxy-Status: crawl-audit; error=http_request_denied\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\nhello"
+    ),
     "/odd/more-than-said": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more"),
     "/big": _big,
     "/ws": _echo,

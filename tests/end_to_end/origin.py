@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 from tests.end_to_end.access_log import Seen
-from tests.end_to_end.odd_behaviour import BEHAVIOURS
+from tests.end_to_end.odd_behaviour import BEHAVIOURS, Behaviour
 
 ROBOTS = b"User-agent: *\nDisallow: /private/\n"
 PAGE = (
@@ -33,9 +33,10 @@ class Origin:
     scheme: str
     name: str
     port: int = 0
-    robots: bytes | int = ROBOTS
+    robots: bytes | int | Behaviour = ROBOTS
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
+    answered: int = 0
     first_bytes: list[bytes] = field(default_factory=list)
 
     @property
@@ -77,11 +78,12 @@ class Farm:
         *,
         name: str = "shop.test",
         address: str = "127.0.0.1",
-        robots: bytes | int = ROBOTS,
+        port: int = 0,
+        robots: bytes | int | Behaviour = ROBOTS,
         tls: ssl.SSLContext | None = None,
     ) -> Origin:
-        """A new site on a port of its own; ``tls`` replaces its good certificate."""
-        origin = Origin(scheme, name, robots=robots)
+        """A new site, on a port of its own where none is given; ``tls`` replaces its good certificate."""
+        origin = Origin(scheme, name, port, robots=robots)
         context = (tls or self._tls) if scheme == "https" else None
         asyncio.run_coroutine_threadsafe(self._listen(origin, address, context), self._loop).result(10)
         return origin
@@ -101,7 +103,7 @@ class Farm:
                 self._open.discard(task)
                 writer.close()
 
-        server = await asyncio.start_server(connected, address, 0, ssl=tls, backlog=512)
+        server = await asyncio.start_server(connected, address, origin.port, ssl=tls, backlog=512)
         origin.port = server.sockets[0].getsockname()[1]
         self._servers.append(server)
 
@@ -144,6 +146,10 @@ async def _serve_one(origin: Origin, reader: asyncio.StreamReader, writer: async
     origin.seen.append(seen)
     await _read_body(seen, reader)
     parts = urlsplit(target)
+    origin.answered += parts.path != "/robots.txt"
+    if parts.path == "/robots.txt" and callable(origin.robots):
+        await origin.robots(seen, {}, reader, writer)
+        return False
     if parts.path == "/robots.txt":
         await _robots(origin, seen, writer)
         return True
@@ -178,6 +184,7 @@ async def _discard(seen: Seen, reader: asyncio.StreamReader, size: int) -> None:
 
 
 async def _robots(origin: Origin, seen: Seen, writer: asyncio.StreamWriter) -> None:
+    assert not callable(origin.robots)
     status, body = (origin.robots, b"no\n") if isinstance(origin.robots, int) else (200, origin.robots)
     await _answer(writer, seen, status, body, "text/plain")
 

@@ -87,3 +87,48 @@ def _wait_until_served(client: httpx.Client, url: str, seconds: float = 20) -> N
     while client.get(url + "/again").status_code != 200:
         assert time.monotonic() < deadline, "there is room again and the sidecar still refuses"
         time.sleep(0.25)
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_an_idle_sidecar_is_not_ready_within_5_s_and_ready_again_without_a_restart(
+    trouble: str, small_disk: Path, sidecar: Callable[..., Sidecar]
+) -> None:
+    started = sidecar(log=small_disk / "log", settings="[logging]\nreserve_mib = 0\n")
+    try:
+        if trouble == "full":
+            ballast = fill(small_disk)
+        else:
+            _cover_read_only(started.log)
+        assert _within(5, lambda: started.ready_status() == 503), "not told within 5 s"
+        probes = {path: httpx.get(f"http://{started.ready['admin']}{path}", trust_env=False) for path in PROBES}
+        assert {path: answer.status_code for path, answer in probes.items()} == PROBES
+        assert ("mounted read-only" if trouble == "read-only" else "free") in probes["/readyz"].json()["reason"]
+        if trouble == "full":
+            ballast.unlink()
+        else:
+            subprocess.run(["umount", str(started.log)], check=True)
+        assert _within(10, lambda: started.ready_status() == 200), "not back within 10 s"
+        words = [row["incident"] for row in started.sealed_rows("SELECT incident FROM incident ORDER BY seq")]
+        assert words[0] == "log_suspended" and words[-1] == "log_resumed"
+        assert started.stop() == 0
+    finally:
+        end(started)  # before its disk goes
+
+
+# The state of the disk is nobody's reason to restart the process.
+PROBES = {"/livez": 200, "/startupz": 200, "/readyz": 503}
+
+
+def _cover_read_only(directory: Path) -> None:
+    """New names for the same directory, read-only: a file system with files open for writing cannot be remounted."""
+    subprocess.run(["mount", "--bind", str(directory), str(directory)], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
