@@ -91,6 +91,17 @@ def origin_server(ca: Path) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
+@contextlib.contextmanager
+def origin(place: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
+    """An origin server and the file of the authority of its certificates, with its ports for http and https."""
+    ca = place / "ca.pem"
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(ca))
+    authority.private_key_pem.write_to_path(str(ca.with_suffix(".key")))
+    with origin_server(ca) as ports:
+        yield ca, ports
+
+
 def _contender(one: peers.Started) -> Contender:
     return Contender(one.name, one.process, one.address)
 
@@ -100,7 +111,8 @@ def mitmdump(place: Path) -> Contender:
     return _contender(peers.mitmdump(place))
 
 
-def _sidecar(place: Path, mode: str, ca: Path) -> Contender:
+def sidecar(place: Path, mode: str, ca: Path) -> Contender:
+    """Our sidecar with an authority and a log of its own below ``place``."""
     config = place / f"{mode}.toml"
     config.write_text(f'[upstream]\ntrusted_ca = "{ca}"\n[egress]\nallow_networks = ["127.0.0.0/8"]\n')
     authority = place / f"ca-{mode}"
@@ -186,12 +198,9 @@ def main() -> None:
     contenders: list[Contender] = []
     missing: list[peers.Missing] = []
     try:
-        ca = trustme.CA()
-        ca.cert_pem.write_to_path(str(place / "ca.pem"))
-        ca.private_key_pem.write_to_path(str(place / "ca.key"))
-        with origin_server(place / "ca.pem") as ports:
+        with origin(place) as (ca, ports):
             contenders.append(mitmdump(place))
-            contenders += [_sidecar(place, mode, place / "ca.pem") for mode in ("audit", "enforce")]
+            contenders += [sidecar(place, mode, ca) for mode in ("audit", "enforce")]
             for peer in peers.PEERS if chosen.peers else ():
                 found = peer(place)
                 if isinstance(found, peers.Missing):
