@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,15 +155,7 @@ def test_a_log_directory_in_use_is_refused_before_anything_starts(tmp_path: Path
     assert len(told.err.splitlines()) == 1
 
 
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """A shell starts what it puts into the background with SIGINT ignored, and children take that over."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeded")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_no_process_outlives_a_demo_that_is_ended_early(tmp_path: Path, number: int) -> None:
     with subprocess.Popen(

@@ -144,21 +144,22 @@ def test_a_long_query_tells_how_far_it_is(root: Path) -> None:
     assert all(0 <= percent <= 100 for percent in seen)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_long_query_with_a_sentence(root: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "reports", "query", str(root), ENDLESS, "--seconds", "600"]
     environment = {**os.environ, "TERM": "xterm"}
-    asked = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env=environment)
-    os.close(theirs)
-    said = b""
-    while b"%" not in said:  # the query runs
-        said += os.read(ours, 4096)
-    asked.send_signal(signal.SIGINT)
-    with contextlib.suppress(OSError):  # Linux: EIO once the other side is closed
-        while octets := os.read(ours, 4096):
-            said += octets
-    out, _ = asked.communicate(timeout=60)
-    os.close(ours)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env=environment) as asked:
+        os.close(theirs)
+        said = b""
+        while b"%" not in said:  # the query runs
+            said += os.read(ours, 4096)
+        asked.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # Linux: EIO once the other side is closed
+            while octets := os.read(ours, 4096):
+                said += octets
+        out, _ = asked.communicate(timeout=60)
+        os.close(ours)
     assert (asked.returncode, out) == (130, b"")
     assert b"Traceback" not in said
     assert said.endswith(b"crawl-audit: Interrupted.\r\n")
