@@ -123,13 +123,14 @@ class _GuardedHttp1Server(http.Http1Server):
                 self.report(self.context.client, f"The request head {too_large}.")
                 yield from self._break_off(431)
                 return
-            if not may_be_http(bytes(self.buf)):
+            octets = bytes(self.buf)
+            if not may_be_http(octets):
                 self.report(self.context.client, "The octets are not HTTP: another protocol was refused.")
                 if self.context.server.address is not None:
                     self.refused(self.context.client, self.context.server.address)
                 yield from self._break_off(400)
                 return
-            if is_ambiguous(bytes(self.buf)):
+            if is_ambiguous(octets):
                 self.report(self.context.client, f"The request could not be read: {_AMBIGUITY}.")
                 yield from self._break_off(400)
                 return

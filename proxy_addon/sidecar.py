@@ -112,9 +112,9 @@ class Sidecar:
         self._trust = trusted
         self._crawlers = crawlers
         self._out = out
-        self._metrics = self.metrics = Metrics()
-        self._metrics.built(version=__version__, schema=schema.VERSION, config_sha256=self._settings_sha256())
-        self._anchors = AnchorJob(settings.anchors, directory, self._metrics)
+        self.metrics = Metrics()
+        self.metrics.built(version=__version__, schema=schema.VERSION, config_sha256=self._settings_sha256())
+        self._anchors = AnchorJob(settings.anchors, directory, self.metrics)
         self._signals = 0
         self._stop = asyncio.Event()
         self._writer: Writer | None = None
@@ -122,7 +122,7 @@ class Sidecar:
     def loop(self) -> GuardedLoop:
         """The event loop: whatever connects through it goes where the settings let it."""
         egress = self._settings.egress
-        return GuardedLoop(egress.allow_networks, egress.deny_networks, on_denied=self._metrics.egress_denied.inc)
+        return GuardedLoop(egress.allow_networks, egress.deny_networks, on_denied=self.metrics.egress_denied.inc)
 
     async def run(self) -> int:
         """From recovery of what an earlier process left to the last seal; the exit code."""
@@ -161,7 +161,7 @@ class Sidecar:
 
     async def _serve(self, writer: Writer) -> None:
         log = await self._log_for_hooks(writer)
-        recorder = Recorder(log, self._metrics, self._crawlers)
+        recorder = Recorder(log, self.metrics, self._crawlers)
         fetcher = self._fetcher()
         cache = self._cache(fetcher, writer)
         admission = self._admission()
@@ -175,7 +175,7 @@ class Sidecar:
             ca_expires_at_s=self._authority.not_after.timestamp(),
             last_receipt_at=lambda: self._anchors.last_receipt_at,
         )
-        watch(self._metrics, watched)
+        watch(self.metrics, watched)
         connections = ConnectionAddon(recorder, exchanges.client_gone, exchanges.exchanges, admission=admission)
         master = self._master(connections, exchanges)
         exchanges.end_sites, connections.keep_sites = master.end_sites, master.keep_sites
@@ -183,7 +183,7 @@ class Sidecar:
             exchanges=exchanges.exchanges,
             links=master.links,
             limits=self._settings.deadlines(),
-            on_limit=self._metrics.limit_exceeded,
+            on_limit=self.metrics.limit_exceeded,
             on_client_timeout=connections.client_timeout,
             finish=exchanges.overdue,
         )
@@ -193,10 +193,10 @@ class Sidecar:
             warnings=lambda: self._warnings(writer, log),
             seal=lambda: self._seal(writer),
             anchor=lambda: self._anchors.anchor(writer),
-            metrics=self._metrics,
+            metrics=self.metrics,
         )
         running = asyncio.create_task(master.run(), name="mitmproxy")
-        lag = asyncio.create_task(self._metrics.watch_loop(), name="loop-lag")
+        lag = asyncio.create_task(self.metrics.watch_loop(), name="loop-lag")
         server = None
         try:
             host, port = await _first(master.listening(), running)
@@ -259,7 +259,7 @@ class Sidecar:
             self._directory.path,
             bytes_max=chosen.emergency_mib * 1024 * 1024,
             now=now_us,
-            on_left=self._metrics.fail_open.inc,
+            on_left=self.metrics.fail_open.inc,
         )
 
     async def _drain(self, master: AuditMaster, exchanges: AuditAddon) -> None:
@@ -285,7 +285,7 @@ class Sidecar:
             commit_timeout_s=log.commit_timeout_s,
             reserve_bytes=log.reserve_mib * 1024 * 1024,
             on_checkpoint=self._say_checkpoint,
-            on_commit=self._metrics.committed,
+            on_commit=self.metrics.committed,
             unsigned=recovered.chains,
             merge_interval_s=log.merge_interval_h * 3600,
             signer_for=functools.partial(signer_for, self._settings.signing),
@@ -301,7 +301,7 @@ class Sidecar:
             late: list[Record] = [*recovered.gaps, *recovered.incidents]
             for record in late:
                 await writer.append(record)
-            self._metrics.recovered(recovered.incidents, sum(recovered.orphans))
+            self.metrics.recovered(recovered.incidents, sum(recovered.orphans))
             await asyncio.to_thread(recovery.put_all_away, recovered)
         except (LogUnavailable, OSError) as error:
             raise ConfigurationError(f"The log in {self._settings.log} cannot be written: {error}") from error
@@ -342,7 +342,7 @@ class Sidecar:
             append_many=writer.append_many,
             now=now_us,
             settings=settings,
-            on_fetched=self._metrics.robots_fetched,
+            on_fetched=self.metrics.robots_fetched,
         )
 
     def _master(self, *addons: object) -> AuditMaster:
