@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from reports.words import Words
@@ -9,39 +10,33 @@ from reports.words import Words
 
 def status(value: str | None, words: Words) -> str:
     """What the operator states of an item."""
-    if value is None:
-        return words("withheld: not supplied")
     named = {
         "comply": words("Comply"),
         "partial": words("Partly comply"),
         "explain": words("Explain"),
         "not_applicable": words("Not applicable"),
     }
-    return named.get(value, value)
+    return _named(value, named, words)
 
 
 def acceptance(value: str | None, words: Words) -> str:
     """Whether the operator accepts the code."""
-    if value is None:
-        return words("withheld: not supplied")
     named = {
         "accepts": words("the code is accepted"),
         "partially": words("the code is accepted in part"),
         "not": words("the code is not accepted"),
     }
-    return named.get(value, value)
+    return _named(value, named, words)
 
 
 def role(value: str | None, words: Words) -> str:
     """The operator's role in the words of the code."""
-    if value is None:
-        return words("withheld: not supplied")
     named = {
         "developer": words("developer of generative AI"),
         "provider": words("provider of generative AI"),
         "both": words("developer and provider of generative AI"),
     }
-    return named.get(value, value)
+    return _named(value, named, words)
 
 
 def support(item: dict[str, Any], words: Words) -> str:
@@ -82,3 +77,7 @@ def to_weigh(fact: str, words: Words) -> str:
         "barriers": words("some answers show an access barrier"),
     }
     return named.get(fact, fact)
+
+
+def _named(value: str | None, named: Mapping[str, str], words: Words) -> str:
+    return words("withheld: not supplied") if value is None else named.get(value, value)

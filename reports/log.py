@@ -119,9 +119,10 @@ class Log:
         if found is None:
             self.step = query
             found = self.select(sql_text(query), parameters)
-            if len(found) <= KEPT_ROWS_MAX:
-                self._kept[asked] = found
-        return [dict(row) for row in found]
+            if len(found) > KEPT_ROWS_MAX:
+                return found
+            self._kept[asked] = found
+        return [dict(row) for row in found]  # whoever changes a row must not change what is kept
 
     def one(self, query: str, **parameters: Any) -> Row:
         """The single row of a query that always gives one."""
