@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from crawl_audit import schema
-from crawl_audit.errors import RecordError
+from crawl_audit.errors import LogFormatError, RecordError
 from crawl_audit.records import Instant, Record
 from crawl_audit.text import first_line
 from proxy_addon.chain import Chain
@@ -110,13 +110,30 @@ class Journal:
             self.chain.add(entry)
         self._unsettled = []
 
+    def move(self) -> None:
+        """Let DuckDB take what is durable in the front alone; where it must be opened again for that, do so.
+
+        ``live`` is None afterwards, and ``fault`` says why, where that failed.
+        """
+        if self.live is None:
+            return
+        try:
+            self.live.move()
+        except RolledBackError:
+            return  # durable all the same; once the front is full, the next commit says so
+        except InDoubtError as error:
+            self.fault = str(error)
+            self.live.close()
+            self.live = None
+            self.reopen()
+
     def reopen(self) -> Result:
         """Open the file again after doubt, see what is there, and write only what is missing."""
         assert self.live is None, "only a file in doubt is reopened"
         doubt, result = self._doubt, Result()
         try:
             live = LiveFile.open(self._path, self._spill)
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, LogFormatError, OSError) as error:
             self.fault = f"the live file cannot be reopened: {first_line(error)}"
             return result
         try:

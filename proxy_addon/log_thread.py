@@ -34,7 +34,9 @@ logger = logging.getLogger("crawl_audit.log")
 
 # Measured: 1.7 ms for 100 rows, 4 ms for 500; more in one commit makes those behind wait without gain.
 _BATCH_ITEMS_MAX = 512
-_KEPT_LINGER_S = 0.025
+# From the front to DuckDB: measured, 1.7 ms for 100 rows and 4 ms for 500, in which others wait.
+_MOVE_ROWS = 256
+_MOVE_S = 0.1
 _TICK_S = 0.1
 _RETRY_S = 0.5
 _SPACE_CHECK_S = 1.0
@@ -76,18 +78,19 @@ class LogThread:
         self._clock = clock
         self._report = report
         self._on_commit = on_commit
-        self._condition = threading.Condition()  # guards the next six
+        self._condition = threading.Condition()  # guards the next seven
         self._queue: deque[Queued] = deque()
         self._put = 0  # how many items were ever queued
         self._awaited = 0  # how many items of the queue somebody waits for
         self._rotations: list[tuple[int, Future[Segment]]] = []  # with the value of _put when it was asked for
+        self._waits = False  # the thread does nothing until it is notified
         self._nudged = False
         self._stopping_at: float | None = None
         self._again: list[Queued] = []
         self._batch: list[Item] = []  # what is being committed
         self._rotation = Rotation(directory, journal, self.publisher, limits)
         self._started = self._last_seal = self._last_record = time.monotonic()
-        self._due = {"tick": 0.0, "space": 0.0, "retry": 0.0, "publish": 0.0}
+        self._due = {"tick": 0.0, "space": 0.0, "retry": 0.0, "publish": 0.0, "move": 0.0}
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
 
     def start(self) -> None:
@@ -111,7 +114,7 @@ class LogThread:
             self._queue.append(item)
             self._put += 1
             self._awaited += not item.keep
-            if self._awaited or len(self._queue) in (1, _BATCH_ITEMS_MAX):
+            if self._waits and (self._awaited or len(self._queue) >= _BATCH_ITEMS_MAX):
                 self._condition.notify()
 
     def rotate(self) -> Future[Segment]:
@@ -150,6 +153,7 @@ class LogThread:
                     self._batch = []
                     self.journal.settle()
                     self._last_record = time.monotonic()
+                self._move_if_due()
                 if self._is_due("tick", _TICK_S) or self._rotations:
                     self._tick()
             self._finish()
@@ -171,13 +175,20 @@ class LogThread:
         return late or self.journal.lost or not (self._queue or self._again)
 
     def _take(self) -> list[Item]:
-        """The next batch; nothing while the log cannot be written or where nothing came within a tick."""
+        """The next batch; nothing while the log cannot be written or where nothing came within a tick.
+
+        Records that nobody waits for ride along with the next one that somebody does, or go with the tick: a commit
+        costs nearly the same for one record as for many, and a decision that arrives while a completion is being
+        committed would wait for it.  A crash may cost the completions of this short time; recovery says so.
+        """
         blocked = self._blocked()
         with self._condition:
-            if blocked or not (self._queue or self._again or self._nudged or self._stopping_at):
+            full = len(self._queue) >= _BATCH_ITEMS_MAX
+            urgent = self._awaited or self._again or self._nudged or self._rotations or self._stopping_at or full
+            if blocked or not urgent:
+                self._waits = True
                 self._condition.wait(_TICK_S)
-            if not blocked:
-                self._linger()
+                self._waits = False
             self._nudged = False
             if blocked:
                 return []
@@ -192,18 +203,13 @@ class LogThread:
                     taken.append(item)
             return taken
 
-    def _linger(self) -> None:
-        """Let records that nobody waits for ride along with the next one that somebody does.
-
-        A commit costs nearly the same for one record as for many, and a decision that arrives while a completion is
-        being committed would wait for it.  A crash may cost the completions of this short time; recovery says so.
-        """
-        until = time.monotonic() + _KEPT_LINGER_S
-        while not (self._awaited or self._again or self._nudged or self._rotations or self._stopping_at):
-            left = until - time.monotonic()
-            if left <= 0 or not 0 < len(self._queue) < _BATCH_ITEMS_MAX:
-                return
-            self._condition.wait(left)
+    def _move_if_due(self) -> None:
+        live = self.journal.live
+        if live is None or not live.waiting or (live.waiting < _MOVE_ROWS and not self._is_due("move", _MOVE_S)):
+            return
+        self.journal.move()
+        if self.journal.live is None:
+            self._tell(Result())
 
     def _blocked(self) -> bool:
         return self.journal.live is None or (self.suspension is not None and self.suspension.reason != DISK_RESERVE)

@@ -28,6 +28,7 @@ from crawl_audit.errors import CrawlAuditError, LogUnavailable
 from crawl_audit.records import Incident
 from crawl_audit.text import first_line
 from proxy_addon import recovery
+from proxy_addon.front import front_of
 from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.operational_log import about
@@ -167,6 +168,8 @@ class Publisher:
     def _segment(self, item: _Pending) -> Segment:
         if item.live is not None:
             item.live.close()
+        if front_of(item.path).exists():  # DuckDB could not take all of it when the file was closed
+            LiveFile.open(item.path, self._directory.spill(item.log)).close()
         try:
             segment = self._convert(item)
         except DamagedError as error:

@@ -12,6 +12,7 @@ import duckdb
 from crawl_audit.errors import LogFormatError, RecordError
 from crawl_audit.records import Incident, Instant
 from crawl_audit.text import storable
+from proxy_addon.front import front_of
 from proxy_addon.log_directory import LogDirectory, fsync_path
 
 logger = logging.getLogger("crawl_audit.recovery")
@@ -37,8 +38,8 @@ def condemned(directory: LogDirectory, path: Path, why: str) -> tuple[Path, Inci
 
 
 def put_away(path: Path, place: Path) -> None:
-    """Move a file, and its WAL where it has one, together and unchanged.  Raises OSError."""
-    for source, target in ((path, place), (wal_of(path), wal_of(place))):
+    """Move a file, and its WAL and its front where it has them, together and unchanged.  Raises OSError."""
+    for source, target in ((path, place), (wal_of(path), wal_of(place)), (front_of(path), front_of(place))):
         if source.exists():
             os.rename(source, target)
     fsync_path(place.parent)
@@ -46,9 +47,9 @@ def put_away(path: Path, place: Path) -> None:
 
 
 def free_place(directory: LogDirectory, path: Path) -> Path:
-    """A name in quarantine/ that is not taken, nor is that of its WAL."""
+    """A name in quarantine/ that is not taken, nor is that of its WAL or its front."""
     place, number = directory.quarantine / path.name, 0
-    while place.exists() or wal_of(place).exists():
+    while place.exists() or wal_of(place).exists() or front_of(place).exists():
         number += 1
         place = directory.quarantine / f"{path.name}.{number}"
     return place

@@ -104,8 +104,10 @@ def _remove_half_made(directory: LogDirectory, found: Recovered) -> None:
     for path in sorted(directory.live.iterdir()):
         if path.name.endswith((".duckdb.new", ".duckdb.new.wal")):
             path.unlink()  # never held a record: live files are renamed before the first one
-        elif path.name.endswith(".duckdb.wal") and not path.with_suffix("").exists():
-            _condemn(directory, path.with_suffix(""), "its database file is missing", found)
+        elif path.name.endswith((".duckdb.wal", ".duckdb.front")) and not path.with_suffix("").exists():
+            missing = path.with_suffix("")
+            if missing not in [source for source, _ in found.told]:
+                _condemn(directory, missing, "its database file is missing", found)
     fsync_path(directory.live)
 
 

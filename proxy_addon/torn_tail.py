@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from crawl_audit.records import Incident
+from proxy_addon.front import front_of
 from proxy_addon.log_directory import LogDirectory, fsync_path
 from proxy_addon.quarantine import free_place, incident, wal_of
 
@@ -35,7 +36,8 @@ def torn_at(live: Path, error: Exception) -> int | None:
 def cut(directory: LogDirectory, live: Path, at: int) -> Incident:
     """Keep a copy of a live file and its WAL in quarantine/, then cut the WAL; what the new log is to say of it."""
     place = free_place(directory, live)
-    for source, target in ((wal_of(live), wal_of(place)), (live, place)):
+    beside = ((front_of(live), front_of(place)),) if front_of(live).exists() else ()
+    for source, target in (*beside, (wal_of(live), wal_of(place)), (live, place)):
         shutil.copyfile(source, target)
         fsync_path(target)
     fsync_path(directory.quarantine)

@@ -91,7 +91,9 @@ def live_files(sidecar: Sidecar) -> list[Path | str]:
     first = max(path for path in (sidecar.log / "live").iterdir() if path.suffix == ".duckdb")
     log, at, _ = first.name.rsplit(".", 2)
     numbers = range(max(0, int(at) - 2), int(at) + 4)
-    names = [f"{log}.{number:06d}.duckdb{end}" for number in numbers for end in ("", ".wal", ".new", ".new.wal")]
+    names = [
+        f"{log}.{number:06d}.duckdb{end}" for number in numbers for end in ("", ".wal", ".front", ".new", ".new.wal")
+    ]
     return [first.with_name(name) for name in names]
 
 

@@ -195,7 +195,7 @@ def _control(scene: Scene) -> int:
     """How many of three records are lost that were told before their commit, whose first write is where it dies."""
     plain = Scene(scene.place)
     plain.more = ("--control", "tell-first")
-    found, hit = at(Point("commit", f"live/{child.LOG}.000000.duckdb.wal", "write", 1), "signal=SIGKILL", plain)
+    found, hit = at(Point("commit", f"live/{child.LOG}.000000.duckdb.front", "pwrite64", 1), "signal=SIGKILL", plain)
     return found.lost if hit else 0
 
 

@@ -164,6 +164,7 @@ def test_a_poison_value_beside_a_failing_disk_ends_known_too(journal: Journal, m
 def test_durable_records_that_are_gone_end_the_log(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     journal.commit([item("a"), item("b")])
     assert journal.live is not None
+    journal.live.move()
     journal.live._connection.execute("DELETE FROM live.entry WHERE seq = 1")
     failing(monkeypatch, InDoubtError("fsync"))
     assert journal.commit([item("c")]).durable == []

@@ -320,6 +320,7 @@ def test_a_file_with_changed_records_is_not_published_but_kept(dead: Dead, tmp_p
     dead.write(incident("true"))
     dead.seal("shutdown")
     assert dead.journal.live is not None
+    dead.journal.live.move()
     dead.journal.live._connection.execute("UPDATE live.entry SET body = replace(body, 'true', 'false')")
     dead.die()
     assert words(recovered(tmp_path)) == ["recovered_log", "quarantined_file", "checkpoint_mismatch"]

@@ -69,6 +69,7 @@ def write(
     if bodies:
         live.insert(first, bodies)
     if bend:
+        live.move()
         bend(live._connection)
     live.close()
     return path

@@ -504,7 +504,7 @@ def test_what_nobody_waits_for_rides_along_with_the_next_decision(
         batches.append(len(bodies))
         real(live, first_seq, bodies)
 
-    monkeypatch.setattr("proxy_addon.log_thread._KEPT_LINGER_S", 5.0)
+    monkeypatch.setattr("proxy_addon.log_thread._TICK_S", 5.0)
     monkeypatch.setattr(LiveFile, "insert", insert)
 
     async def run() -> None:
