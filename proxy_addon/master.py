@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mitmproxy import addonmanager, ctx, hooks, http
+from mitmproxy import addonmanager, ctx, exceptions, hooks, http
 from mitmproxy.addons import (
     block,
     core,
@@ -28,8 +29,11 @@ from mitmproxy.options import CONF_BASENAME, Options
 
 from crawl_audit.errors import ConfigurationError
 from proxy_addon import handlers
+from proxy_addon.boundary import contained
 from proxy_addon.leaf_certificates import LeafCertificates
 from proxy_addon.links import Link
+
+logger = logging.getLogger(__name__)
 
 MITMPROXY_VERSION = "12.2.3"
 
@@ -92,6 +96,13 @@ class _TlsConfig(tlsconfig.TlsConfig):
         """mitmproxy would answer paths like /mitmproxy-….crl itself: a decision would say forwarded and nothing was."""
 
 
+def _tell(error: Exception) -> None:
+    """As mitmproxy's ``safecall``, which is a generator and takes longer than most hooks."""
+    if isinstance(error, exceptions.AddonHalt | exceptions.OptionsError):
+        raise error
+    logger.error("Addon error: %s", error, exc_info=error)
+
+
 class _AddonManager(addonmanager.AddonManager):
     """mitmproxy's own, with what each hook calls looked up once instead of for every flow, and no `update` hook.
 
@@ -102,6 +113,10 @@ class _AddonManager(addonmanager.AddonManager):
         super().__init__(master)
         self._called: dict[str, tuple[Callable[..., object], ...]] = {}
 
+    def listens(self, name: str) -> bool:
+        """Whether anybody may listen to a hook: known from when it was first called."""
+        return self._called.get(name) != ()
+
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """Call what listens to the event, in order; an exception is logged and the next one called, as in mitmproxy."""
         called = self._called.get(event.name)
@@ -109,7 +124,7 @@ class _AddonManager(addonmanager.AddonManager):
             found = (function for addon in self.chain for _, function in self._iter_hooks(addon, event))
             called = self._called[event.name] = tuple(found)
         for function in called:
-            with addonmanager.safecall():
+            with contained(_tell):
                 result = function(*event.args())
                 if inspect.isawaitable(result):
                     await result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 from typing import Any
 
@@ -14,6 +15,9 @@ from mitmproxy.net.http.http1 import read
 from mitmproxy.proxy import commands, events, layer, mode_servers, server
 from mitmproxy.proxy.layers import http
 from mitmproxy.proxy.layers.http import _base, _http1
+
+# Of mitmproxy 12.2.3.
+EVENT_HANDLING = "150361a6852e0927340780d108198ff31ad70a633349873f88a10ac117641364"
 
 # Who is called or overridden, and with which parameters.
 SIGNATURES: dict[Any, list[str]] = {
@@ -47,6 +51,11 @@ SIGNATURES: dict[Any, list[str]] = {
     server.ConnectionHandler.drain_writers: ["self"],
     server.ConnectionHandler.handle_connection: ["self", "connection"],
     server.ConnectionHandler.server_event: ["self", "event"],
+    server.ConnectionHandler.close_connection: ["self", "connection", "half_close"],
+    server.ConnectionHandler.hook_task: ["self", "hook"],
+    server.ConnectionHandler.open_connection: ["self", "command"],
+    server.ConnectionHandler.wakeup: ["self", "request"],
+    mode_servers.ProxyConnectionHandler.handle_hook: ["self", "hook"],
     mode_servers.ProxyConnectionHandler.__init__: ["self", "master", "r", "w", "options", "mode"],
     messages.MessageData.__post_init__: ["self"],
     tcp.TCPFlow.kill: ["self"],
@@ -117,3 +126,9 @@ def test_what_the_layers_say_of_a_bad_head_is_still_recognised() -> None:
     source = inspect.getsource(_http1) + inspect.getsource(read)
     words = ("Client closed connection", "Bad HTTP request line", "Invalid header line", "Invalid headers")
     assert [word for word in words if word not in source] == []
+
+
+def test_the_handling_of_an_event_that_handlers_replaces_is_the_one_it_was_written_for() -> None:
+    """Ours executes the same commands: where mitmproxy's changes, read it again and then change the digest."""
+    source = inspect.getsource(server.ConnectionHandler.server_event) + inspect.getsource(addonmanager.safecall)
+    assert hashlib.sha256(source.encode()).hexdigest() == EVENT_HANDLING
