@@ -34,6 +34,7 @@ ONLY_IN = {
         "proxy_addon/leaf_certificates.py",  # names in the certificates that crawlers are shown
     },
     "rfc3161_client": {"crawl_audit/timestamp_token.py"},
+    "orjson": {"crawl_audit/schema.py"},
     "publicsuffixlist": {"crawl_audit/site.py"},
     "http_sf": {"crawl_audit/signals.py", "crawl_audit/web_bot_auth.py", "proxy_addon/denial.py"},
     "duckdb": {
