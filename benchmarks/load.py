@@ -32,7 +32,8 @@ class Result:
 class Scenario:
     """One way of asking: over TLS or not, one connection for all requests or a new one each, one host or many.
 
-    ``sites``: that many hosts in turn; ``page``: what the paths of what is asked for begin with.
+    ``sites``: that many hosts in turn; ``page``: what the paths of what is asked for begin with; ``pause_s``: between
+    an answer and the next request, for latency at low load; ``connections``: where not as many as the run says.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Scenario:
     new_hosts: bool = False
     sites: int = 1
     page: str = "/page/"
+    pause_s: float = 0
+    connections: int | None = None
 
 
 # Each of 127.x.y.z is a site of its own without any set-up.
@@ -107,6 +110,8 @@ async def _worker(scenario: Scenario, proxy: tuple[str, int], port: int, until: 
             if not await connection.ask(f"{scenario.page}{number}", site if scenario.sites > 1 else host):
                 result.failures += 1
             result.latencies_ms.append((time.perf_counter() - started) * 1000)
+            if scenario.pause_s:
+                await asyncio.sleep(scenario.pause_s)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             result.failures += 1
             connection = None

@@ -36,6 +36,8 @@ SCENARIOS = (
     Scenario(name="https new host each", tls=True, new_hosts=True),
     Scenario(name="http, 1,000 sites in turn", sites=1000),
     Scenario(name="http, 5 MB each", page="/large/"),
+    Scenario(name="http, one request in 20 ms", pause_s=0.02, connections=1),
+    Scenario(name="https, one request in 20 ms", tls=True, pause_s=0.02, connections=1),
 )
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -102,6 +104,19 @@ def origin(place: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
         yield ca, ports
 
 
+def machine() -> str:
+    """What a run was made with and on, in one line."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mitmproxy", "duckdb", "protego"))
+    cpu = next(
+        (line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{platform.python_implementation()} {platform.python_version()}, {versions}; {os.cpu_count()} cores"
+        f" ({cpu or 'unnamed'}), {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}"
+    )
+
+
 def _contender(one: peers.Started) -> Contender:
     return Contender(one.name, one.process, one.address)
 
@@ -111,14 +126,32 @@ def mitmdump(place: Path) -> Contender:
     return _contender(peers.mitmdump(place))
 
 
-def sidecar(place: Path, mode: str, ca: Path) -> Contender:
-    """Our sidecar with an authority and a log of its own below ``place``."""
+def sidecar(place: Path, mode: str, ca: Path, *, durable: bool = True, options: tuple[str, ...] = ()) -> Contender:
+    """Our sidecar with an authority and a log of its own below ``place``; not ``durable``: it waits for no disk."""
+    what = mode if durable else f"{mode}, durability off"
+    what = " ".join((what, *options)).replace("--", "")
+    place = place / what.replace(" ", "-")
+    place.mkdir()
     config = place / f"{mode}.toml"
     config.write_text(f'[upstream]\ntrusted_ca = "{ca}"\n[egress]\nallow_networks = ["127.0.0.0/8"]\n')
     authority = place / f"ca-{mode}"
     program = [sys.executable, "-m", "proxy_addon"]
     subprocess.run([*program, "ca", "--ca", authority], check=True, stdout=subprocess.DEVNULL)
-    command = [*program, "run", "--config", config, "--log", place / f"log-{mode}", "--ca", authority, "--mode", mode]
+    if not durable:
+        program = [sys.executable, "-m", "benchmarks.writer", "--as-sidecar", "0", "-"]
+    command = [
+        *program,
+        "run",
+        *options,
+        "--config",
+        config,
+        "--log",
+        place / f"log-{mode}",
+        "--ca",
+        authority,
+        "--mode",
+        mode,
+    ]
     command += [
         "--listen",
         "127.0.0.1:0",
@@ -133,7 +166,7 @@ def sidecar(place: Path, mode: str, ca: Path) -> Contender:
     assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
     host, _, port = ready["proxy"].rpartition(":")
-    return Contender(f"crawl-audit ({mode})", process, (host, int(port)))
+    return Contender(f"crawl-audit ({what})", process, (host, int(port)))
 
 
 def _measure(
@@ -141,6 +174,7 @@ def _measure(
 ) -> None:
     pid, port = contender.process.pid, ports[1] if scenario.tls else ports[0]
     before = _cpu_s(pid)
+    connections = scenario.connections or connections
     result = asyncio.run(load.run(scenario, contender.address, port, connections, seconds))
     count = max(1, len(result.latencies_ms))
     contender.rates.setdefault(scenario.name, []).append(result.requests_per_s)
@@ -201,6 +235,7 @@ def main() -> None:
         with origin(place) as (ca, ports):
             contenders.append(mitmdump(place))
             contenders += [sidecar(place, mode, ca) for mode in ("audit", "enforce")]
+            contenders.append(sidecar(place, "audit", ca, durable=False))
             for peer in peers.PEERS if chosen.peers else ():
                 found = peer(place)
                 if isinstance(found, peers.Missing):
@@ -212,8 +247,7 @@ def main() -> None:
                     for contender in contenders:
                         print(f"round {number + 1}: {scenario.name}: {contender.name}", file=sys.stderr)
                         _measure(contender, scenario, ports, chosen.connections, chosen.seconds)
-        versions = {name: importlib.metadata.version(name) for name in ("mitmproxy", "duckdb", "protego")}
-        print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, {versions}\n")
+        print(machine() + "\n")
         print(_table(contenders, scenarios))
         for one in missing:
             print(f"- {one.name}: not on this machine: {one.why}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from publicsuffixlist import PublicSuffixList
 
 from crawl_audit.site import list_version, site_of
 from tests.strategies import hosts, raw_hosts
@@ -29,6 +31,16 @@ from tests.strategies import hosts, raw_hosts
 )
 def test_the_site_of_a_host(host: str, site: str) -> None:
     assert site_of(host) == site
+
+
+WHOLE = PublicSuffixList(only_icann=True)
+SUFFIXES = [rule.lstrip("!*.") for rule in sorted(WHOLE._publicsuffix) if rule.isascii()]
+
+
+@given(hosts, st.sampled_from(SUFFIXES))
+def test_whether_a_host_has_a_labels_or_not_the_whole_list_is_what_decides(labels: str, suffix: str) -> None:
+    for host in (suffix, f"{labels}.{suffix}"):
+        assert site_of(host) == (WHOLE.privatesuffix(host) or host)
 
 
 @given(hosts)
