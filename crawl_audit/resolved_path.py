@@ -11,6 +11,7 @@ import re
 # Most paths hold none of these and are what they are.
 _SUSPECT = re.compile(rb"//|/\.|/%2[Ee]|\\|%5[Cc]|%2[Ff]")
 _DOT = re.compile(rb"%2[Ee]")
+_ESCAPED_SLASH = re.compile(rb"%2[Ff]")
 _HIDDEN_SLASH = re.compile(rb"\\|%5[Cc]|%2[Ff]")
 _SLASHES = re.compile(rb"//+")
 
@@ -20,8 +21,8 @@ def as_resolved(octets: bytes) -> tuple[bytes, ...]:
 
     * as RFC 3986 6.2.2 resolves it: dots unescaped, dot segments removed;
     * the same with runs of slashes merged, as nginx and Apache do unless told otherwise;
-    * the same with backslashes and escaped slashes read as slashes, where these hide a dot segment; elsewhere `%2F`
-      stays what RFC 9309 2.2.2 makes of it, another character than a slash;
+    * the same with escaped slashes, and with backslashes too, read as slashes, where these hide a dot segment; elsewhere
+      `%2F` stays what RFC 9309 2.2.2 makes of it, another character than a slash;
     * each of them also for what stands before a `#`, which no request should hold and some servers cut.
     """
     found: dict[bytes, None] = {}
@@ -41,7 +42,9 @@ def _resolutions(path: bytes) -> tuple[bytes, ...]:
     unhidden = _HIDDEN_SLASH.sub(b"/", path)
     if unhidden == path or not _has_dot_segment(unhidden):
         return found
-    return (*found, without_dot_segments(_SLASHES.sub(b"/", unhidden)))
+    # A backslash is a slash to some servers, and to others a character of a name: `/%2F/private/..%5C`.
+    readings = (unhidden, _ESCAPED_SLASH.sub(b"/", path))
+    return (*found, *(without_dot_segments(_SLASHES.sub(b"/", reading)) for reading in readings))
 
 
 def _has_dot_segment(path: bytes) -> bool:
