@@ -26,7 +26,7 @@ compile() { # NAME OPTION...
 }
 
 mkdir -p requirements
-compile dev pyproject.toml --extra proxy --extra anchors --extra html --group dev
+compile dev pyproject.toml --extra proxy --extra anchors --extra html --extra spark --extra iceberg --group dev
 compile demo pyproject.toml --extra proxy --extra anchors --group demo --constraints requirements/dev.txt
 compile proxy pyproject.toml --extra proxy --extra anchors --constraints requirements/dev.txt
 compile auditor pyproject.toml --extra anchors --extra html --constraints requirements/dev.txt

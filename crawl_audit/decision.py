@@ -59,7 +59,7 @@ def decide(
 
     ``judgement`` is what is decided on, after the operator's policy (policy.py), which also names the exemption.
     """
-    age_ms = None if snapshot is None else max(0, (request.recorded_at - snapshot.recorded_at) // 1000)
+    age_ms = None if snapshot is None else max(0, (request.recorded_at - snapshot.taken_at) // 1000)
     return Decision(
         recorded_at=request.recorded_at,
         exchange_id=request.exchange_id,

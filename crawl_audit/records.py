@@ -8,13 +8,15 @@ applicable, never zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass as _dataclass
-from dataclasses import field
 from enum import StrEnum
-from typing import Any, ClassVar, NewType, dataclass_transform
+from typing import ClassVar
 
-Instant = NewType("Instant", int)
-"""Microseconds since 1970-01-01 00:00 UTC."""
+from crawl_audit import record_columns
+from crawl_audit.fleet_records import FleetHead, FleetNode
+from crawl_audit.record_columns import column
+from crawl_audit.record_columns import record as _record
+
+Instant = record_columns.Instant
 
 
 class Verdict(StrEnum):
@@ -74,24 +76,11 @@ class RobotsOutcome(StrEnum):
 
 
 class SnapshotSource(StrEnum):
-    """Who fetched the robots.txt: the sidecar, or the crawler through it."""
+    """Who fetched the robots.txt: the sidecar, the crawler through it, or another sidecar that shared the answer."""
 
     FETCHED = "fetched"
     OBSERVED = "observed"
-
-
-def column(meaning: str, *, sensitive: bool = False, bound: bool = False) -> Any:
-    """Declare a field: what it means, and how the leaf treats it.
-
-    ``sensitive``: the leaf holds a salted commitment to the value, so it can be withheld with every proof intact.
-    ``bound``: the value is left out of the leaf because another field of the record is its SHA-256.
-    """
-    return field(metadata={"meaning": meaning, "sensitive": sensitive, "bound": bound})
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(column,))
-def _record[T](cls: type[T]) -> type[T]:
-    return _dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    SHARED = "shared"
 
 
 @_record
@@ -100,7 +89,9 @@ class Run:
 
     KIND: ClassVar[str] = "run"
     recorded_at: Instant = column("when")
-    event: str = column("`start` or `stop`; `custody` in a log that only says what was done to others")
+    event: str = column(
+        "`start`, `stop`, `recovered`: another log was finished; `custody` or `fleet` in a log only of other logs"
+    )
     node: str = column("name of the sidecar, as configured")
     reason: str | None = column("why it stopped: `signal`, `error`; nothing at a start")
     mode: Mode = column("audit or enforce")
@@ -117,13 +108,18 @@ class Snapshot:
     """One immutable copy of a robots.txt: what was asked, what came back, how long it holds."""
 
     KIND: ClassVar[str] = "snapshot"
-    recorded_at: Instant = column("when the answer was complete")
+    recorded_at: Instant = column("when the answer was complete; of a `shared` one, when it was taken over")
     scheme: str = column("`http` or `https` of the scope it governs (RFC 9309 2.3)")
     host: str = column("host of the scope")
     port: int = column("port of the scope")
     source: SnapshotSource = column(
-        "`fetched` by the sidecar or `observed` when the crawler fetched it through the sidecar"
+        "`fetched` by the sidecar, `observed` when the crawler fetched it through the sidecar, or `shared` by the"
+        " sidecar that fetched it"
     )
+    fetched_at: Instant | None = column(
+        "of a `shared` one, when the answer was complete where it was fetched: its age and its term count from here"
+    )
+    origin_log: str | None = column("of a `shared` one, the log of the sidecar that fetched it")
     final_url: str = column("URL that gave the answer, after redirects")
     redirects: tuple[str, ...] = column("URLs redirected to, in order")
     status: int | None = column("HTTP status of the last answer; nothing when there was no answer")
@@ -135,8 +131,13 @@ class Snapshot:
     content_type: str | None = column("Content-Type as sent")
     looks_like_html: bool = column("whether the body is an HTML page (a soft 404)")
     etag: str | None = column("ETag as sent")
-    fetch_ms: int = column("how long the fetch took")
+    fetch_ms: int = column("how long it took to have the answer, waiting for another sidecar's fetch included")
     valid_until: Instant = column("until when decisions may rest on it (RFC 9309 2.4: at most 24 h)")
+
+    @property
+    def taken_at(self) -> Instant:
+        """When the site gave this answer, whoever asked."""
+        return self.recorded_at if self.fetched_at is None else self.fetched_at
 
 
 @_record
@@ -177,7 +178,7 @@ class Decision:
     site: str = column("registrable domain of `host` (Public Suffix List, ICANN part), or the address")
     snapshot_seq: int | None = column("`seq` of the snapshot the verdict rests on")
     robots_sha256: str | None = column("SHA-256 of the robots.txt the verdict rests on")
-    robots_age_ms: int | None = column("age of that snapshot at the decision")
+    robots_age_ms: int | None = column("age of that snapshot at the decision; of a `shared` one since it was fetched")
     verdict: Verdict = column("`allowed` or `disallowed`: the site's word")
     basis: Basis = column("why the verdict is so")
     group_tokens: tuple[str, ...] = column("user-agent lines of the groups that govern, as written")
@@ -332,6 +333,5 @@ class Custody:
     custodian: str = column("who, as given")
 
 
-Record = (
-    Run | Snapshot | RobotsBody | Decision | Completion | Signal | Tunnel | Incident | Seal | Anchor | Gap | Custody
-)
+_OfCrawling = Run | Snapshot | RobotsBody | Decision | Completion | Signal | Tunnel | Incident
+Record = _OfCrawling | Seal | Anchor | Gap | Custody | FleetNode | FleetHead

@@ -21,8 +21,8 @@ def as_resolved(octets: bytes) -> tuple[bytes, ...]:
 
     * as RFC 3986 6.2.2 resolves it: dots unescaped, dot segments removed;
     * the same with runs of slashes merged, as nginx and Apache do unless told otherwise;
-    * the same with escaped slashes, and with backslashes too, read as slashes, where these hide a dot segment; elsewhere
-      `%2F` stays what RFC 9309 2.2.2 makes of it, another character than a slash;
+    * the same with escaped slashes, and with backslashes too, read as slashes, where these hide a dot segment;
+      elsewhere `%2F` stays what RFC 9309 2.2.2 makes of it, another character than a slash;
     * each of them also for what stands before a `#`, which no request should hold and some servers cut.
     """
     found: dict[bytes, None] = {}

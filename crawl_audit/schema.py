@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from crawl_audit import records
+from crawl_audit import fleet_records, records
 from crawl_audit.errors import RecordError
 from crawl_audit.records import Instant, Record
 from crawl_audit.text import is_storable
@@ -43,6 +43,8 @@ KINDS: dict[str, type[Record]] = {
         records.Anchor,
         records.Gap,
         records.Custody,
+        fleet_records.FleetNode,
+        fleet_records.FleetHead,
     )
 }
 SALT_BYTES = 16

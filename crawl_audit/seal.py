@@ -49,6 +49,20 @@ class Frontier:
         self._size = 0
         self._peaks: list[bytes] = []  # largest subtree first
 
+    @classmethod
+    def of(cls, size: int, peaks: Sequence[bytes]) -> Self:
+        """The tree of ``size`` leaves whose perfect subtrees have these roots, the largest first; raises ValueError."""
+        if size < 0 or len(peaks) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has not {len(peaks)} perfect subtrees")
+        made = cls()
+        made._size, made._peaks = size, list(peaks)
+        return made
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of its perfect subtrees, the largest first."""
+        return tuple(self._peaks)
+
     @property
     def size(self) -> int:
         """How many leaves were appended."""

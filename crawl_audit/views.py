@@ -52,6 +52,8 @@ _MEANINGS = {
     "anchor": "one row per receipt of somebody outside who saw a head of the log",
     "gap": "one row per time in which requests left before their record was durable (`fail_open`)",
     "custody": "one row per value erased, range pruned and legal hold placed or released",
+    "fleet_node": "one row per sidecar enrolled in a fleet, and per one retired",
+    "fleet_head": "one row per log and round of the fleet's job: the head that was found, and its state",
     "violation": "exchanges that the site disallowed and that were forwarded nevertheless",
     "site": "one row per site (registrable domain): what was asked of it in all",
 }

@@ -1,8 +1,8 @@
 """One robots.txt over the network, within limits and by RFC 9309 2.3.1: whatever a site does is a value.
 
-httpx's transport is used without its client: the client would keep the cookies of sites, follow redirects by rules of
-its own and read proxies from the environment.  The transport opens connections through the running loop, so a
-guard on the loop's ``create_connection`` sees every address, that of a redirect too; there is none in this module.
+Of httpx only its URLs are used: a client of its kind would keep the cookies of sites, follow redirects by rules of its
+own and read proxies from the environment, and takes half again the time.  Connections are made through the running
+loop (site_connection.py), so a guard on it sees every address, that of a redirect too; there is none in this module.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from crawl_audit.records import Instant
 from crawl_audit.target import DEFAULT_PORTS, Scope
 from crawl_audit.text import storable
+from proxy_addon import site_connection
 from proxy_addon.content_coding import BoundedBody, CodingError
 from proxy_addon.network_fault import SITE_FAULTS, explain, fault
+from proxy_addon.site_connection import Answer, Request
 
 ROBOTS_PATH = "/robots.txt"
 # RFC 9110 15.4: the statuses whose Location is to be followed.  300 leaves the choice to a person, 304 is no redirect.
@@ -57,27 +60,25 @@ class Fetched:
     server_ip: str | None
     too_many_redirects: bool
     not_modified: bool  # 304 to our If-None-Match: the body we hold is still the one
+    fetched_at: Instant | None = None  # when it was complete, where somebody took note of that
+    origin_log: str | None = None  # log of the sidecar that fetched it, where it came out of a shared store
 
 
 class Fetcher:
     """Fetches robots.txt; made once, used from one event loop, closed with it.
 
-    ``ssl_context`` must be the fetcher's own, because httpx sets the protocols it offers (ALPN).
+    ``ssl_context`` must be the fetcher's own, because the protocols it offers (ALPN) are set here.
     """
 
     def __init__(self, *, ssl_context: ssl.SSLContext, limits: FetchLimits, user_agent: str) -> None:
         self._limits = limits
         self._user_agent = user_agent
-        # Waiting for a slot is our trouble and not the site's, so it does not count against the deadline; that is why
-        # httpx's own pool is left without a bound.  A host is asked once an hour: keeping its connection buys nothing.
+        # Waiting for a slot is our trouble and not the site's, so it does not count against the deadline.
         self._slots = asyncio.Semaphore(limits.connections_max)
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=ssl_context,
-            trust_env=False,
-            http1=True,
-            http2=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        self._tls = ssl_context
+        self._tls.set_alpn_protocols(["http/1.1"])
+        # Only connecting has a bound of its own; the deadline bounds all the rest, a slow drip too.
+        self._connect_s = min(limits.connect_ms, limits.deadline_ms * 0.8) / 1000
 
     async def fetch(
         self,
@@ -116,8 +117,7 @@ class Fetcher:
             return trip.fetched(round((time.monotonic() - started) * 1000))
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._transport.aclose()
+        """Nothing is kept between fetches, and those under way end with their tasks."""
 
     async def _travel(self, trip: _Trip) -> None:
         while True:
@@ -129,42 +129,39 @@ class Fetcher:
 
     async def _visit(self, trip: _Trip, url: httpx.URL) -> bool:
         """Ask one URL; whether that was the end of the trip."""
-        request = httpx.Request("GET", url, headers=trip.request_headers(), extensions=self._timeouts())
+        request = Request(
+            host=url.raw_host.decode("ascii"),
+            port=url.port if url.port is not None else DEFAULT_PORTS[url.scheme],
+            target=url.raw_path,
+            headers=[(b"Host", url.netloc), *trip.request_headers()],
+            tls=self._tls if url.scheme == "https" else None,
+        )
         trip.forget_answer()
-        response = await self._transport.handle_async_request(request)
-        try:
-            trip.note_head(response)
-            if response.status_code in _REDIRECTS:
-                return not trip.follow(url, response, self._limits.redirects_max)
-            if response.status_code == 304 and trip.is_conditional:
+        async with site_connection.get(request, self._connect_s) as answer:
+            trip.note_head(answer)
+            if answer.status in _REDIRECTS:
+                return not trip.follow(url, answer, self._limits.redirects_max)
+            if answer.status == 304 and trip.is_conditional:
                 trip.not_modified = True
-            elif response.status_code == 206:
+            elif answer.status == 206:
                 # RFC 9110 15.3.7 answers a Range, and none was sent: a part must not pass for the whole.
                 trip.fail("partial_content", "The server sent a part of the file though the whole was asked for.")
-            elif 300 <= response.status_code < 400:
+            elif 300 <= answer.status < 400:
                 # No rule of RFC 9309 makes this an answer; taking it for "unavailable" would be a permission made up.
                 trip.fail("unexpected_status", "The status is neither an answer nor a redirect that can be followed.")
-            elif 200 <= response.status_code < 300:
+            elif 200 <= answer.status < 300:
                 trip.reading_body = True
-                await self._read(trip, response)
+                await self._read(trip, answer)
             return True
-        finally:
-            await response.aclose()
 
-    async def _read(self, trip: _Trip, response: httpx.Response) -> None:
-        body = BoundedBody(response.headers.get("content-encoding"), self._limits.body_bytes_max)
-        async for octets in response.aiter_raw():
+    async def _read(self, trip: _Trip, answer: Answer) -> None:
+        body = BoundedBody(answer.field("content-encoding"), self._limits.body_bytes_max)
+        async for octets in answer.body():
             body.feed(octets)
             if body.truncated:
                 break
         body.finish()
         trip.body, trip.truncated = body.body, body.truncated
-
-    def _timeouts(self) -> dict[str, dict[str, float]]:
-        # Only connecting has a bound of its own; the deadline bounds all the rest, a slow drip too.
-        # It comes before the deadline: a TLS handshake that is cancelled keeps its socket until garbage is collected.
-        connect_ms = min(self._limits.connect_ms, self._limits.deadline_ms * 0.8)
-        return {"timeout": {"connect": connect_ms / 1000}}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,8 +174,7 @@ class _Trip:
     etag_url: str
     redirects: list[str] = field(default_factory=list)
     status: int | None = None
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
-    server_ip: str | None = None
+    answer: Answer | None = None
     error: str | None = None
     body: bytes | None = None
     truncated: bool = False
@@ -191,32 +187,29 @@ class _Trip:
         """Whether If-None-Match goes to the URL to be asked now."""
         return self.etag is not None and self.url == self.etag_url
 
-    def request_headers(self) -> dict[str, str]:
+    def request_headers(self) -> list[tuple[bytes, bytes]]:
         """The fields of the next request.  Identity: the octets on record are then the octets as sent."""
-        headers = {
-            "User-Agent": self.user_agent,
-            "Accept": "text/plain, */*;q=0.8",
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-        }
+        headers = [
+            (b"User-Agent", self.user_agent.encode("ascii")),
+            (b"Accept", b"text/plain, */*;q=0.8"),
+            (b"Accept-Encoding", b"identity"),
+            (b"Connection", b"close"),
+        ]
         if self.etag is not None and self.is_conditional:
-            headers["If-None-Match"] = self.etag
+            headers.append((b"If-None-Match", self.etag.encode("ascii")))
         return headers
 
     def forget_answer(self) -> None:
         """Before the next request: an answer that does not come must not be described by the one before it."""
-        self.status, self.headers, self.server_ip = None, httpx.Headers(), None
+        self.status, self.answer = None, None
 
-    def note_head(self, response: httpx.Response) -> None:
+    def note_head(self, answer: Answer) -> None:
         """Keep what the head of the answer says."""
-        self.status, self.headers = response.status_code, response.headers
-        stream = response.extensions.get("network_stream")
-        address = stream.get_extra_info("server_addr") if stream is not None else None
-        self.server_ip = str(address[0]) if address else None
+        self.status, self.answer = answer.status, answer
 
-    def follow(self, url: httpx.URL, response: httpx.Response, redirects_max: int) -> bool:
+    def follow(self, url: httpx.URL, answer: Answer, redirects_max: int) -> bool:
         """Turn to where the answer points, noting it; False where that is not to be followed."""
-        locations = set(response.headers.get_list("location"))
+        locations = set(answer.values("location"))
         if len(locations) != 1:
             self.fail("redirect_refused", "The redirect does not have exactly one Location.")
             return False
@@ -251,13 +244,13 @@ class _Trip:
             age=self._header("age"),
             retry_after=self._header("retry-after"),
             duration_ms=duration_ms,
-            server_ip=self.server_ip,
+            server_ip=self.answer.server_ip if self.answer else None,
             too_many_redirects=self.too_many_redirects,
             not_modified=self.not_modified and not self.error,
         )
 
     def _header(self, name: str) -> str | None:
-        value = self.headers.get(name)
+        value = self.answer.field(name) if self.answer else None
         return None if value is None else storable(value, 1024)
 
 

@@ -9,13 +9,24 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+import h11
 import httpx
 
 from crawl_audit.text import storable
+from proxy_addon.site_connection import ConnectFault, ConnectTimeout
 
-# What httpx, anyio and the event loop raise for what a site (or its name server) does.  ValueError: addresses and URLs
-# that cannot be, UnicodeError among them.  ExceptionGroup: several addresses of one host failing in different ways.
-SITE_FAULTS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, OverflowError, ExceptionGroup)
+# What h11, httpx's URLs and the event loop raise for what a site (or its name server) does.  ValueError: addresses and
+# URLs that cannot be, UnicodeError among them.  ExceptionGroup: several addresses of one host that fail differently.
+SITE_FAULTS = (
+    h11.ProtocolError,
+    httpx.InvalidURL,
+    ConnectTimeout,
+    ConnectFault,
+    OSError,
+    ValueError,
+    OverflowError,
+    ExceptionGroup,
+)
 
 _DETAIL_MAX = 300
 
@@ -31,15 +42,15 @@ def explain(error: BaseException, *, reading_body: bool = False) -> str:
     for cause in causes:
         if found := _told_by_system(cause):
             return found
-    if any(isinstance(cause, httpx.TimeoutException) for cause in causes):
+    if any(isinstance(cause, ConnectTimeout) for cause in causes):
         return fault("timeout", "The server did not answer in time.")
     if reading_body:
         return fault("incomplete_body", f"The answer broke off or is malformed{_detail(error)}.")
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, ConnectFault):
         return fault("connection_failed", f"No connection could be made{_detail(error)}.")
-    if isinstance(error, httpx.RemoteProtocolError):
+    if isinstance(error, h11.RemoteProtocolError):
         return fault("protocol_error", f"The answer is not HTTP/1.1{_detail(error)}.")
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | ValueError):
+    if isinstance(error, httpx.InvalidURL | ValueError):
         return fault("bad_url", f"The URL cannot be fetched{_detail(error)}.")
     return fault("connection_lost", f"The connection was lost{_detail(error)}.")
 

@@ -12,6 +12,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from crawl_audit import robots
@@ -44,6 +45,10 @@ class Fetches(Protocol):
         path: str = ROBOTS_PATH,
     ) -> Fetched:
         """One robots.txt, or the file at ``path`` beside it; never raises for what a site does."""
+
+
+OnRecorded = Callable[[Scope, str, Fetched | None], object]
+"""Told scope, path and answer once what was fetched is durable in the log; None: it could not be recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +87,8 @@ class _Held:
         return len(self.copy.body or b"") + (self.good.weight if self.good else 0) + tdmrep_file.weight(self.tdmrep)
 
 
-def _unnoticed(_: Snapshot) -> None:
-    """Nobody counts the fetches."""
+def _unnoticed(*_: object) -> None:
+    """Nobody wants to know."""
 
 
 class RobotsCache:
@@ -97,12 +102,14 @@ class RobotsCache:
         now: Callable[[], Instant],
         settings: CacheSettings | None = None,
         on_fetched: Callable[[Snapshot], object] = _unnoticed,
+        on_recorded: OnRecorded = _unnoticed,
     ) -> None:
         self._fetcher = fetcher
         self._append_many = append_many
         self._now = now
         self._settings = settings or CacheSettings()
         self._on_fetched = on_fetched
+        self._on_recorded = on_recorded
         self.hits = 0
         self.misses = 0
         self._held: OrderedDict[Scope, _Held] = OrderedDict()
@@ -193,20 +200,37 @@ class RobotsCache:
         previous = held.copy if held else None
         etag, etag_url = _condition(previous)
         fetching = self._fetcher.fetch(scope, etag=etag, etag_url=etag_url)
+        beside: Fetched | None = None
         if self._settings.tdmrep:
-            fetched, beside = await asyncio.gather(fetching, self._fetcher.fetch(scope, path=tdmrep_file.PATH))
-            found = await self._compiled.off_loop(lambda: tdmrep_file.read(beside), len(beside.body or b""))
+            fetched, other = await asyncio.gather(fetching, self._fetcher.fetch(scope, path=tdmrep_file.PATH))
+            found = await self._compiled.off_loop(partial(tdmrep_file.read, other), len(other.body or b""))
+            beside = other
         else:
             fetched, found = await fetching, tdmrep_file.Found()
-        at = self._now()
-        copy = self._copy(scope, fetched, at, SnapshotSource.FETCHED, previous)
-        self._on_fetched(copy.snapshot)
+        copy = self._fetched_copy(scope, fetched, previous)
         # A tdmrep.json that cannot be reached has withdrawn nothing: what it said last still holds.
         entries = found.entries if found.entries is not None else held.tdmrep if held else ()
-        seq = await self._record(copy, tdmrep_file.records_of(found, at))
+        recorded = False
+        try:
+            seq = await self._record(copy, tdmrep_file.records_of(found, copy.snapshot.recorded_at))
+            recorded = True
+        finally:
+            self._on_recorded(scope, ROBOTS_PATH, snapshots.shareable(fetched, copy) if recorded else None)
+            if beside is not None:
+                self._on_recorded(scope, tdmrep_file.PATH, beside if recorded else None)
         renewed = _Held(copy=copy, seq=seq, good=self._good(copy, held), tdmrep=entries)
         self._put_in_force(scope, renewed)
         return renewed
+
+    def _fetched_copy(self, scope: Scope, fetched: Fetched, previous: Copy | None) -> Copy:
+        """The copy of an answer that was fetched by us, or by another sidecar for all."""
+        if fetched.origin_log is not None:
+            return self._copy(scope, fetched, self._now(), SnapshotSource.SHARED, previous)
+        # Where the time was noted others may be told it: then it is the time on record.
+        at = self._now() if fetched.fetched_at is None else fetched.fetched_at
+        copy = self._copy(scope, fetched, at, SnapshotSource.FETCHED, previous)
+        self._on_fetched(copy.snapshot)
+        return copy
 
     def _good(self, copy: Copy, held: _Held | None) -> _Held | None:
         """The copy to stay in force where ``copy``, which renews ``held``, is unreachable."""
@@ -217,7 +241,7 @@ class RobotsCache:
 
     def _is_good_enough(self, snapshot: Snapshot) -> bool:
         """Whether a successful copy may stand in: RFC 9309 2.4 allows more than 24 hours while unreachable."""
-        return 0 <= self._now() - snapshot.recorded_at <= self._settings.last_good_copy_s * 1_000_000
+        return 0 <= self._now() - snapshot.taken_at <= self._settings.last_good_copy_s * 1_000_000
 
     def _copy(
         self, scope: Scope, fetched: Fetched, at: Instant, source: SnapshotSource, previous: Copy | None = None
@@ -252,11 +276,11 @@ class RobotsCache:
         return snapshot.recorded_at <= self._now() < snapshot.valid_until
 
     def _own_answer(self, scope: Scope) -> Snapshot | None:
-        """The valid snapshot that the sidecar itself got from the site, if it has one."""
+        """The valid snapshot that a sidecar, this one or another, got from the site, if there is one."""
         held = self._held.get(scope)
         if held is None or not self._is_valid(held.copy.snapshot) or not _reached(held.copy.snapshot):
             return None
-        return held.copy.snapshot if held.copy.snapshot.source is SnapshotSource.FETCHED else None
+        return None if held.copy.snapshot.source is SnapshotSource.OBSERVED else held.copy.snapshot
 
     def _put_in_force(self, scope: Scope, held: _Held) -> None:
         replaced = self._held.pop(scope, None)
@@ -295,7 +319,7 @@ class _Remembered:
 def _condition(previous: Copy | None) -> tuple[str | None, str | None]:
     """ETag and URL to ask "only if changed" with: only of a body we hold and fetched ourselves.
 
-    A crawler may have been sent another representation under its tag.
+    A crawler, or a sidecar under another name, may have been sent another representation under its tag.
     """
     if previous is None or previous.body is None or previous.snapshot.source is not SnapshotSource.FETCHED:
         return None, None

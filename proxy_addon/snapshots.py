@@ -54,8 +54,12 @@ def copy_of(
     treat_429_as_unreachable: bool,
     previous: Copy | None = None,
 ) -> Copy:
-    """The copy that ``fetched`` (complete at ``at``) gives; ``previous`` is the one it renews, if any."""
-    if fetched.not_modified and previous is not None:
+    """The copy that ``fetched`` (here at ``at``) gives; ``previous`` is the one it renews, if any.
+
+    The term of a shared one counts from when it was fetched, by our own settings: what others think of it is theirs.
+    """
+    taken = fetched.fetched_at if source is SnapshotSource.SHARED else None
+    if fetched.not_modified and fetched.body is None and previous is not None:
         return _renewed(previous, fetched, at=at, freshness=freshness)
     outcome = outcome_of(fetched, treat_429_as_unreachable=treat_429_as_unreachable)
     body = fetched.body if outcome is RobotsOutcome.SUCCESSFUL else None
@@ -66,6 +70,8 @@ def copy_of(
         host=scope.host,
         port=scope.port,
         source=source,
+        fetched_at=taken,
+        origin_log=None if taken is None else fetched.origin_log,
         final_url=fetched.final_url,
         redirects=fetched.redirects,
         status=fetched.status,
@@ -78,13 +84,15 @@ def copy_of(
         looks_like_html=body is not None and looks_like_html(body),
         etag=fetched.etag,
         fetch_ms=fetched.duration_ms,
-        valid_until=_valid_until(fetched, at, outcome, freshness, failures),
+        valid_until=valid_until(fetched, at if taken is None else taken, outcome, freshness, failures),
     )
     return Copy(snapshot=snapshot, body=body, failures=failures)
 
 
 def outcome_of(fetched: Fetched, *, treat_429_as_unreachable: bool) -> RobotsOutcome:
     """RFC 9309 2.3.1 of one fetch: a fault, or an answer that broke off, is unreachable whatever its status was."""
+    if fetched.not_modified and fetched.body is not None:
+        return RobotsOutcome.SUCCESSFUL  # a 304 with the octets it is about, as it is shared
     if fetched.error and not fetched.too_many_redirects:
         return robots.outcome_of(None, treat_429_as_unreachable=treat_429_as_unreachable)
     return robots.outcome_of(
@@ -92,6 +100,14 @@ def outcome_of(fetched: Fetched, *, treat_429_as_unreachable: bool) -> RobotsOut
         too_many_redirects=fetched.too_many_redirects,
         treat_429_as_unreachable=treat_429_as_unreachable,
     )
+
+
+def shareable(fetched: Fetched, copy: Copy) -> Fetched:
+    """``fetched`` with all that ``copy`` knows of it, for others who hold no copy that a 304 could renew."""
+    if not fetched.not_modified or fetched.body is not None:
+        return fetched
+    kept = copy.snapshot
+    return replace(fetched, body=copy.body, truncated=kept.truncated, content_type=kept.content_type, etag=kept.etag)
 
 
 def looks_like_html(body: bytes) -> bool:
@@ -164,12 +180,13 @@ def _renewed(previous: Copy, fetched: Fetched, *, at: Instant, freshness: Freshn
         status=fetched.status,
         etag=fetched.etag or previous.snapshot.etag,
         fetch_ms=fetched.duration_ms,
-        valid_until=_valid_until(fetched, at, RobotsOutcome.SUCCESSFUL, freshness, 0),
+        valid_until=valid_until(fetched, at, RobotsOutcome.SUCCESSFUL, freshness, 0),
     )
     return Copy(snapshot=snapshot, body=previous.body, failures=0)
 
 
-def _valid_until(fetched: Fetched, at: Instant, outcome: RobotsOutcome, freshness: Freshness, failures: int) -> Instant:
+def valid_until(fetched: Fetched, at: Instant, outcome: RobotsOutcome, freshness: Freshness, failures: int) -> Instant:
+    """Until when an answer complete at ``at`` holds, the ``failures``-th unreachable one in a row."""
     return freshness.valid_until(
         at,
         outcome,

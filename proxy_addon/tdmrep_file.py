@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from crawl_audit import tdmrep
 from crawl_audit.records import Incident, Instant, Record, Signal
@@ -21,10 +22,15 @@ class Found:
 
     entries: tuple[TdmrepEntry, ...] | None = None
     answer: str | None = None  # the answer in a line: URL, status, fault; None where nothing was asked
+    is_shared: bool = False  # fetched by another sidecar, as the line says
 
 
 def read(fetched: Fetched) -> Found:
     """The entries of an answer.  4xx is "no such file"; a fault, 429 and 5xx leave open whether there is one."""
+    return replace(_read(fetched), is_shared=fetched.origin_log is not None)
+
+
+def _read(fetched: Fetched) -> Found:
     if fetched.error or fetched.status is None or fetched.status >= 500 or fetched.status == 429:
         return Found(answer=_line(fetched, fetched.error))
     if fetched.body is None:
@@ -36,12 +42,17 @@ def read(fetched: Fetched) -> Found:
 
 
 def records_of(found: Found, at: Instant) -> list[Record]:
-    """One Signal for each entry, still without ``snapshot_seq``; where there is none, one that says what came back."""
+    """One Signal for each entry, still without ``snapshot_seq``.
+
+    Where there is none, or another sidecar fetched the file, one says what came back.
+    """
     if found.answer is None:
         return []
     if not found.entries:
         return [_signal(at, found.answer, None, None)]
     records: list[Record] = [_signal(at, e.raw, e.value, e.location) for e in found.entries[:SIGNALS_MAX]]
+    if found.is_shared:
+        records.append(_signal(at, found.answer, None, None))
     if len(found.entries) > SIGNALS_MAX:
         detail = f"{found.answer} has {len(found.entries)} entries or more; the first {SIGNALS_MAX} are recorded."
         records.append(
@@ -78,4 +89,10 @@ def _signal(at: Instant, raw: str, value: str | None, scope: str | None) -> Sign
 
 def _line(fetched: Fetched, remark: str | None) -> str:
     said = "no answer" if fetched.status is None else f"status {fetched.status}"
-    return storable(f"GET {fetched.final_url}: {said}" + (f"; {remark}" if remark else ""), tdmrep.RAW_CHARACTERS_MAX)
+    shared = f"; shared, fetched by {fetched.origin_log} at {_utc(fetched.fetched_at)}" if fetched.origin_log else ""
+    line = f"GET {fetched.final_url}: {said}" + (f"; {remark}" if remark else "") + shared
+    return storable(line, tdmrep.RAW_CHARACTERS_MAX)
+
+
+def _utc(at: Instant | None) -> str:
+    return datetime.fromtimestamp((at or 0) / 1_000_000, UTC).isoformat(timespec="milliseconds")

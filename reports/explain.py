@@ -245,7 +245,7 @@ def _robots_blocks(answer: dict[str, Any]) -> tuple[render.Block, ...]:
         return (render.Paragraph("The decision rests on no robots.txt."),)
     facts = (
         ("Asked for", s["final_url"]),
-        ("When", f"{s['recorded_at']} ({s['source']}), holds until {s['valid_until']}"),
+        ("When", f"{s['recorded_at']} ({_source(s)}), holds until {s['valid_until']}"),
         ("Answer", f"{s['outcome']}, status {s['status'] if s['status'] is not None else 'none'}"),
         ("SHA-256", s["robots_sha256"] or "no body kept"),
     )
@@ -257,6 +257,12 @@ def _robots_blocks(answer: dict[str, Any]) -> tuple[render.Block, ...]:
     note = "→ the line that decided   │ the group(s) that govern this crawler"
     cut = f"; {len(lines) - len(kept)} of {len(lines)} lines left out" if len(kept) < len(lines) else ""
     return (render.Facts(facts), render.Paragraph(note + cut), render.numbered(bar, marked))
+
+
+def _source(s: dict[str, Any]) -> str:
+    if s["origin_log"] is None:
+        return str(s["source"])
+    return f"{s['source']}, fetched by {s['origin_log']} at {s['fetched_at']}"
 
 
 def _excerpt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,6 +38,12 @@ class Shot(NamedTuple):
     outcome: str
     valid_until: int
     fetch_us: int  # how long before `recorded_at` it was asked for
+    fetched_at: int | None = None  # of a shared one: when another sidecar had the answer
+
+    @property
+    def taken_at(self) -> int:
+        """When the site gave this answer."""
+        return self.recorded_at if self.fetched_at is None else self.fetched_at
 
     @property
     def reached(self) -> bool:
@@ -145,14 +151,13 @@ class _Scope:
         return tuple(
             one
             for one in candidates
-            if one.outcome == RobotsOutcome.SUCCESSFUL
-            and shot.recorded_at - one.recorded_at <= self._granted.last_good_us
+            if one.outcome == RobotsOutcome.SUCCESSFUL and shot.recorded_at - one.taken_at <= self._granted.last_good_us
         )
 
 
 def _comes_into_force(shot: Shot, held: Shot | None, granted: Allowances) -> bool:
     """Whether a snapshot takes the place of ``held`` for certain."""
-    if shot.source == SnapshotSource.FETCHED:
+    if shot.source != SnapshotSource.OBSERVED:
         return True
     if held is None or not held.reached or held.source == SnapshotSource.OBSERVED:
         return True

@@ -97,6 +97,7 @@ def _shot(row: Row) -> Shot:
         row["outcome"],
         _us(row["valid_until"]),
         row["fetch_ms"] * 1000,
+        None if row["fetched_at"] is None else _us(row["fetched_at"]),
     )
 
 

@@ -19,8 +19,9 @@ _BATCH = 10_000
 
 _SNAPSHOTS = """
 CREATE OR REPLACE TABLE verify_snapshot AS
-SELECT scheme, host, port, seq, epoch_us(recorded_at) AS taken_at, source, outcome,
-       epoch_us(valid_until) AS valid_until, robots_sha256, fetch_ms * 1000 AS fetch_us
+SELECT scheme, host, port, seq, epoch_us(recorded_at) AS recorded_at, source, outcome,
+       epoch_us(valid_until) AS valid_until, robots_sha256, fetch_ms * 1000 AS fetch_us,
+       epoch_us(fetched_at) AS fetched_at, epoch_us(coalesce(fetched_at, recorded_at)) AS taken_at
 FROM {relation}
 """
 _EVENTS = "CREATE OR REPLACE TABLE verify_event (seq BIGINT, by_seq BIGINT, by_at BIGINT, until BIGINT)"
@@ -29,7 +30,8 @@ INSERT INTO verify_event SELECT unnest($1::BIGINT[]), unnest($2::BIGINT[]), unne
 """
 # Decisions that may not rest on what they name, with everything needed to tell.
 _SUSPECT = """
-SELECT d.seq, epoch_us(d.recorded_at), d.basis, d.action, d.snapshot_seq, s.seq, s.taken_at, s.outcome, s.valid_until,
+SELECT d.seq, epoch_us(d.recorded_at), d.basis, d.action, d.snapshot_seq, s.seq, s.recorded_at, s.taken_at, s.outcome,
+       s.valid_until,
        (s.scheme, s.host, s.port) IS DISTINCT FROM (d.scheme, d.host, d.port),
        s.robots_sha256 IS DISTINCT FROM d.robots_sha256, e.by_seq, e.by_at, e.until
 FROM {decisions} AS d
@@ -40,7 +42,7 @@ WHERE CASE WHEN d.snapshot_seq IS NULL THEN d.basis NOT IN ('robots_txt', 'error
            OR (s.scheme, s.host, s.port) IS DISTINCT FROM (d.scheme, d.host, d.port)
            OR s.robots_sha256 IS DISTINCT FROM d.robots_sha256
            OR epoch_us(d.recorded_at) > s.valid_until OR epoch_us(d.recorded_at) > s.taken_at + 86400000000
-           OR epoch_us(d.recorded_at) < s.taken_at END
+           OR epoch_us(d.recorded_at) < s.recorded_at END
 ORDER BY d.seq
 """
 
@@ -51,8 +53,8 @@ def read(subject: Subject) -> Snapshots:
     subject.run(_SNAPSHOTS.format(relation=evidence.relation("snapshot", log)))
     subject.run(_EVENTS)
     shots = evidence.select(
-        "SELECT scheme, host, port, seq, taken_at, source, outcome, valid_until, fetch_us FROM verify_snapshot"
-        " ORDER BY scheme, host, port, seq"
+        "SELECT scheme, host, port, seq, recorded_at, source, outcome, valid_until, fetch_us, fetched_at"
+        " FROM verify_snapshot ORDER BY scheme, host, port, seq"
     )
     found = events(map(Shot._make, shots), subject.granted)
     while batch := list(islice(found, _BATCH)):
@@ -122,6 +124,7 @@ class Snapshots:
         basis: str,
         action: str,
         snapshot: int,
+        recorded: int,
         taken: int,
         outcome: str,
         valid_until: int,
@@ -146,7 +149,7 @@ class Snapshots:
                 subject.error(
                     "B4", seq, f"The decision rests on snapshot {snapshot}; the later {by_seq} was in force by then."
                 )
-        if at < taken - SECOND:
+        if at < recorded - SECOND:
             subject.add("B5", Severity.WARNING, seq, f"The decision is dated before its snapshot {snapshot} was taken.")
         # Until when it stood in for an unreachable one, or was on the way to be replaced after that.
         until = stood_in_until if stood_in_until is not None else by_at

@@ -54,6 +54,8 @@ ONLY_IN = {
         "proxy_addon/enrolling.py",
         "reports/log.py",
         "reports/footers.py",
+        "reports/empty_kinds.py",
+        "reports/compaction.py",
         "reports/query.py",
         "reports/manifest.py",
         "reports/evidence.py",
@@ -73,9 +75,14 @@ ONLY_IN = {
         "proxy_addon/sidecar.py",  # starts it
         "proxy_addon/recorder.py",  # names mitmproxy's connection in its types
     },
-    "httpx": {
-        "proxy_addon/fetcher.py",
+    "h11": {
+        "proxy_addon/layers.py",  # mitmproxy's chunked reader, narrowed
+        "proxy_addon/site_connection.py",
         "proxy_addon/network_fault.py",  # its exceptions -> our words
+    },
+    "httpx": {
+        "proxy_addon/fetcher.py",  # its URLs
+        "proxy_addon/network_fault.py",
     },
     "pydantic": {
         "proxy_addon/crawler_settings.py",
@@ -83,19 +90,32 @@ ONLY_IN = {
         "proxy_addon/policy_settings.py",
         "proxy_addon/limits_settings.py",
         "proxy_addon/anchor_settings.py",
+        "proxy_addon/shared_robots_settings.py",
+        "proxy_addon/ship_settings.py",
         "reports/declarations.py",
     },
+    "obstore": {"proxy_addon/object_store.py", "reports/object_store.py"},
+    "redis": {"proxy_addon/shared_robots_redis.py"},
     "jinja2": {"reports/page/page.py"},
+    "pyspark": {"reports/spark_log.py"},
+    "py4j": {"reports/spark_log.py"},  # Spark's way to its Java, whose errors it raises
+    "sqlglot": {"reports/spark_sql.py", "reports/spark_clauses.py", "reports/iceberg_views.py"},
+    "pyiceberg": {"reports/iceberg.py"},
+    "sqlalchemy": {"reports/iceberg.py"},  # the errors of its catalogs
     "vl_convert": {"reports/page/charts.py"},
     "pydantic_settings": {"proxy_addon/settings.py"},
     "tornado": {"proxy_addon/admin.py"},
-    "prometheus_client": {"proxy_addon/admin.py", "proxy_addon/metrics.py"},
+    "prometheus_client": {"proxy_addon/admin.py", "proxy_addon/metrics.py", "proxy_addon/worker_metrics.py"},
     "typer": {
+        "reports/iceberg_cli.py",
+        "reports/fleet_cli.py",
         "proxy_addon/cli.py",
         "proxy_addon/anchor_cli.py",
         "proxy_addon/probe_cli.py",
+        "proxy_addon/ship_cli.py",
         "reports/cli.py",
         "reports/witness_cli.py",
+        "reports/compaction_cli.py",
         "reports/custody_cli.py",
         "reports/verify_cli.py",
         "reports/report_cli.py",
@@ -120,11 +140,21 @@ TESTED_ELSEWHERE: dict[str, tuple[str | None, str]] = {
     "crawl_audit/robots_paths.py": ("tests/crawl_audit/test_robots.py", "the second half of robots.py's work"),
     "proxy_addon/__main__.py": ("tests/test_packaging.py", "run there as a program"),
     "proxy_addon/sidecar.py": ("tests/end_to_end/test_life.py", "started, stopped and killed there as a process"),
+    "proxy_addon/serving.py": ("tests/end_to_end/test_life.py", "what starts the sidecar there"),
+    "proxy_addon/supervisor.py": ("tests/end_to_end/test_workers.py", "started, stopped and killed there as a process"),
+    "proxy_addon/worker.py": ("tests/end_to_end/test_workers.py", "what the supervisor starts there"),
     "proxy_addon/published_log.py": ("tests/proxy_addon/test_recovery.py", "what recovery starts from"),
     "proxy_addon/crawler_settings.py": ("tests/proxy_addon/test_settings.py", "refused with the settings as a whole"),
     "proxy_addon/log_end.py": ("tests/proxy_addon/test_recovery.py", "what recovery gives a dead log"),
     "proxy_addon/quarantine.py": ("tests/proxy_addon/test_recovery.py", "where recovery puts what it cannot open"),
     "proxy_addon/stored_rows.py": ("tests/proxy_addon/test_segments.py", "how what segments.py writes is read back"),
+    "crawl_audit/fleet_records.py": ("tests/crawl_audit/test_records.py", "records like all others"),
+    "crawl_audit/record_columns.py": ("tests/crawl_audit/test_records.py", "how those records are declared"),
+    "reports/fleet_history.py": ("tests/reports/test_fleet_collect.py", "what each round there starts from"),
+    "reports/fleet_log.py": ("tests/reports/test_fleet_collect.py", "written there, round by round, and killed"),
+    "reports/fleet_receipts.py": ("tests/reports/test_fleet_collect.py", "asked there, by each kind of authority"),
+    "reports/fleet_rounds.py": ("tests/reports/test_fleet_verify.py", "what every verification there is told from"),
+    "reports/fleet_text.py": ("tests/reports/test_fleet_cli.py", "shown there as people see it"),
     "reports/evidence_form.py": ("tests/reports/test_evidence.py", "the first half of evidence.py's work"),
     "reports/verify_text.py": ("tests/reports/test_verify_cli.py", "shown there as people see it"),
     "reports/kinds/opt_out_record.py": ("tests/reports/test_opt_out.py", "the fields of that kind"),
@@ -133,7 +163,11 @@ TESTED_ELSEWHERE: dict[str, tuple[str | None, str]] = {
     "reports/kinds/robots_history_text.py": ("tests/reports/test_robots_history.py", "that kind for people"),
     "reports/kinds/violations_record.py": ("tests/reports/test_violations.py", "the fields of that kind"),
     "reports/options.py": ("tests/reports/test_cli.py", "shown there in the help of the commands"),
+    "reports/compaction_cli.py": ("tests/reports/test_compaction_job.py", "the command asked there"),
+    "reports/remote_fetching.py": ("tests/reports/test_remote.py", "the second half of remote.py's work"),
     "reports/reading_cli.py": ("tests/reports/test_cli.py", "the commands asked there"),
+    "reports/iceberg_cli.py": ("tests/reports/test_iceberg.py", "the command run there"),
+    "reports/spark_clauses.py": ("tests/reports/test_spark_sql.py", "the second half of spark_sql.py's work"),
     "reports/__main__.py": ("tests/test_packaging.py", "run there as a program"),
 }
 

@@ -93,6 +93,8 @@ def test_the_age_of_the_robots_txt_is_whole_milliseconds_and_never_negative(fetc
         host="www.example.co.uk",
         port=8443,
         source=SnapshotSource.FETCHED,
+        fetched_at=None,
+        origin_log=None,
         final_url="https://www.example.co.uk:8443/robots.txt",
         redirects=(),
         status=200,

@@ -96,4 +96,4 @@ def test_the_words_auditors_filter_by_are_these() -> None:
         ],
     }  # fmt: skip
     assert [member.value for member in RobotsOutcome] == ["successful", "unavailable", "unreachable"]
-    assert [member.value for member in SnapshotSource] == ["fetched", "observed"]
+    assert [member.value for member in SnapshotSource] == ["fetched", "observed", "shared"]

@@ -236,3 +236,18 @@ def test_a_signature_by_a_witness_that_is_not_known_does_not_disturb_that_of_the
     assert len(seal.parse_note(note).signatures) == 2
     (verifier,) = seal.verify_note(note, [seal.Verifier.parse(ORACLE["note"]["vkey"])])
     assert verifier.vkey == ORACLE["note"]["vkey"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 7, 8, 21])
+def test_a_tree_goes_on_from_the_roots_of_its_perfect_subtrees(size: int) -> None:
+    leaves = [seal.leaf_hash(bytes([number])) for number in range(size + 5)]
+    begun = seal.Frontier()
+    for leaf in leaves[:size]:
+        begun.append(leaf)
+    resumed = seal.Frontier.of(size, begun.peaks)
+    assert (resumed.size, resumed.root()) == (size, seal.merkle_root(leaves[:size]))
+    for leaf in leaves[size:]:
+        resumed.append(leaf)
+    assert resumed.root() == seal.merkle_root(leaves)
+    with pytest.raises(ValueError, match="perfect subtrees"):
+        seal.Frontier.of(size, [*begun.peaks, bytes(32)])

@@ -6,11 +6,11 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from proxy_addon.egress import EgressDenied, GuardedLoop
+from proxy_addon.egress import EgressDenied, GuardedLoop, for_the_operator
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
@@ -149,3 +149,87 @@ def test_a_ready_socket_and_datagrams_are_refused() -> None:
             await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("127.0.0.1", 9))
 
     run(loop, both)
+
+
+def test_what_the_operator_names_is_connected_to_and_nothing_else_that_goes_on_meanwhile(listening: Any) -> None:
+    port = listening.getsockname()[1]
+
+    async def for_a_crawler() -> str:
+        with pytest.raises(EgressDenied) as denied:
+            await asyncio.open_connection("127.0.0.1", port)
+        return str(denied.value)
+
+    async def action() -> None:
+        meanwhile = asyncio.Event()
+
+        async def crawling() -> str:
+            await meanwhile.wait()
+            return await for_a_crawler()
+
+        crawler = asyncio.create_task(crawling())
+        with for_the_operator():
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            meanwhile.set()
+            assert "egress_denied" in await crawler
+        writer.close()
+        await writer.wait_closed()
+        assert "egress_denied" in await for_a_crawler()
+
+    run(GuardedLoop(), action)
+    assert arrived(listening)
+    assert not arrived(listening)
+
+
+class SlowLoop(NamedLoop):
+    """A loop on which addresses take their time: seconds until each answers; an address without one is refused."""
+
+    takes: ClassVar[dict[str, float]] = {}
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        if address[0] not in self.takes:
+            raise ConnectionRefusedError(111, f"{address[0]} refuses")
+        await asyncio.sleep(self.takes[address[0]])
+        await super().sock_connect(sock, address)
+
+
+@pytest.mark.parametrize(
+    "takes,used",
+    [
+        ({"127.0.0.2": 0, "127.0.0.3": 0}, "127.0.0.2"),
+        ({"127.0.0.2": 60, "127.0.0.3": 0}, "127.0.0.3"),
+        ({"127.0.0.3": 0}, "127.0.0.3"),
+        ({"127.0.0.2": 0.15, "127.0.0.3": 60}, "127.0.0.2"),
+    ],
+    ids=["both answer", "the first is silent", "the first refuses", "the second is silent"],
+)
+def test_of_several_addresses_the_soonest_to_answer_is_used_where_that_is_asked_for(
+    takes: dict[str, float], used: str
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        loop = SlowLoop(["127.0.0.2", "127.0.0.3"], allowed=[LOOPBACK])
+        loop.takes = takes  # type: ignore[misc]
+
+        async def action() -> str:
+            async with asyncio.timeout(10):
+                transport, _ = await loop.create_connection(
+                    asyncio.Protocol, "a.example", server.getsockname()[1], happy_eyeballs_delay=0.1
+                )
+            peer = transport.get_extra_info("peername")[0]
+            transport.close()
+            await asyncio.sleep(0.2)
+            return str(peer)
+
+        assert run(loop, action) == used
+        server.settimeout(5)
+        server.accept()[0].close()
+        assert not arrived(server), "there is no second connection"
+
+
+def test_where_no_address_answers_the_fault_of_the_first_is_told() -> None:
+    loop = SlowLoop(["127.0.0.2", "127.0.0.3"], allowed=[LOOPBACK])
+
+    async def action() -> None:
+        with pytest.raises(ConnectionRefusedError, match=r"127\.0\.0\.2 refuses"):
+            await loop.create_connection(asyncio.Protocol, "a.example", 1, happy_eyeballs_delay=0.1)
+
+    run(loop, action)

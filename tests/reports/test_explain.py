@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crawl_audit.records import Action, Basis, Decision, Gap, Mode, RobotsOutcome, Verdict
+from crawl_audit.records import Action, Basis, Decision, Gap, Mode, RobotsOutcome, SnapshotSource, Verdict
 from reports import explain
 from tests import logs
 from tests.reports.command import crawl_audit, refused
@@ -50,6 +50,16 @@ def test_the_crawler_s_own_trace_is_named_where_it_sent_one(root: Path) -> None:
     judged = log_of(root, replace(logs.decision(HOST, "/public", body=logs.ROBOTS), trace_id=trace))
     assert trace in crawl_audit("explain", root, judged.exchange_id).out
     assert crawl_audit("explain", root, judged.exchange_id, "--format", "json").json["decision"]["trace_id"] == trace
+
+
+def test_a_robots_txt_taken_over_from_another_sidecar_names_who_fetched_it_and_when(root: Path) -> None:
+    shared = {"source": SnapshotSource.SHARED, "fetched_at": logs.after(-60), "origin_log": "other-log"}
+    judged = log_of(root, logs.decision(HOST, "/private/x", body=logs.ROBOTS), **shared)
+    ran = crawl_audit("explain", root, judged.exchange_id)
+    assert "(shared, fetched by other-log at 2026-11-18T11:05:40" in " ".join(ran.out.split())
+    snapshot = crawl_audit("explain", root, judged.exchange_id, "--format", "json").json["snapshot"]
+    assert (snapshot["source"], snapshot["origin_log"]) == ("shared", "other-log")
+    assert snapshot["fetched_at"].startswith("2026-11-18T11:05:40")
 
 
 def test_of_a_url_the_latest_decision_is_explained_and_the_others_counted(mixed: logs.LogBuilder) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crawl_audit.records import SnapshotSource
 from reports.kinds.robots_history import KIND
 from reports.kinds.robots_history_record import DIFF_LINES_MAX
 from reports.period import Period, iso, parse_period
@@ -150,3 +151,16 @@ def test_a_file_that_is_no_longer_in_the_log_is_said_not_to_be_known(tmp_path: P
     made.publish()
     ran = crawl_audit("report", "robots-history", made.root, "--site", "example.com")
     assert "the file is no longer in the log" in ran.out
+
+
+def test_a_copy_taken_over_from_another_sidecar_names_who_fetched_it_and_when(tmp_path: Path) -> None:
+    made = logs.LogBuilder(tmp_path / "audit-log")
+    made.add(logs.run())
+    made.add(logs.robots_body(opting_out.CLOSED))
+    shared = {"source": SnapshotSource.SHARED, "fetched_at": logs.after(-60), "origin_log": "other-log"}
+    made.add(logs.snapshot("example.com", opting_out.CLOSED, **shared))
+    made.publish()
+    ran = crawl_audit("report", "robots-history", made.root, "--site", "example.com")
+    assert "fetched by other-log at 2026-11-18T11:05:40" in " ".join(ran.out.split())
+    (version,) = answer(made.root, "--site", "example.com")["authorities"][0]["versions"]
+    assert (version["source"], version["origin_log"], version["in_force"]) == ("shared", "other-log", True)

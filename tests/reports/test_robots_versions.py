@@ -33,6 +33,7 @@ def row(seq: int, minute: float, digest: str | None = "a", log: str = "one", **c
         "status": 503 if digest is None else 200,
         "error": None,
         "robots_sha256": digest,
+        "fetched_at": None,
         **changes,
     }
 
