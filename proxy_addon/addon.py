@@ -54,12 +54,12 @@ class AuditAddon:
         admission: Admission | None = None,
     ) -> None:
         self.recorder = recorder
-        self.exchanges = ExchangeTable()
         self.pacer = Pacer() if pacer is None else pacer
         self.end_sites: Callable[[str, str], None] = lambda _client_id, _why: None
         """Breaks off what a client connection has open to sites; master.py's."""
         admission = Admission() if admission is None else admission
         self._messages, self._capacity, self._limiter = admission.messages, admission.capacity, admission.limiter
+        self.exchanges = ExchangeTable(self._limiter.note_open)
         self._cache = cache
         self._html_meta = html_meta
         self._decider = Decider(cache=cache, mode=mode, policy=Policy() if policy is None else policy, pacer=self.pacer)

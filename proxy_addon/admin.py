@@ -7,15 +7,26 @@ three probes answers what, and whose business it is, stands in docs/operating.md
 
 from __future__ import annotations
 
+import inspect
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from tornado import httpserver, web
 from tornado.netutil import bind_sockets
 
 from crawl_audit.errors import CrawlAuditError
-from proxy_addon.metrics import Metrics
+
+
+class Exposes(Protocol):
+    """What is asked for metrics: at once those of this process, a moment later those of several."""
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str] | Awaitable[tuple[bytes, str]]: ...
+
+
+type Server = httpserver.HTTPServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +38,7 @@ class Probes:
     warnings: Callable[[], list[str]]
     seal: Callable[[], Awaitable[dict[str, object]]]
     anchor: Callable[[], Awaitable[dict[str, object]]]
-    metrics: Metrics
+    metrics: Exposes
 
 
 class _Handler(web.RequestHandler):
@@ -64,8 +75,9 @@ class _Ready(_Handler):
 
 
 class _Metrics(_Handler):
-    def get(self) -> None:
-        octets, content_type = self.probes.metrics.exposition(self.request.headers.get("Accept", ""))
+    async def get(self) -> None:
+        exposed = self.probes.metrics.exposition(self.request.headers.get("Accept", ""))
+        octets, content_type = await exposed if inspect.isawaitable(exposed) else exposed
         self.set_header("Content-Type", content_type)
         self.finish(octets)
 
@@ -91,8 +103,16 @@ class _Unknown(_Handler):
         self.finish_json(404, {"error": "there is /livez, /startupz, /readyz, /metrics, POST /seal and POST /anchor"})
 
 
-def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer, str]:
+def listen(host: str, port: int, probes: Probes) -> tuple[Server, str]:
     """Start the admin port on the running loop; the server and its address as HOST:PORT."""
+    sockets = bind_sockets(port, address=host)
+    bound_host, bound_port = sockets[0].getsockname()[:2]
+    address = f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"
+    return serve(sockets, probes), address
+
+
+def serve(sockets: list[socket.socket], probes: Probes) -> Server:
+    """Answer on sockets that listen already."""
     arguments = {"probes": probes}
     application = web.Application(
         [
@@ -107,10 +127,8 @@ def listen(host: str, port: int, probes: Probes) -> tuple[httpserver.HTTPServer,
         default_handler_args=arguments,
         log_function=lambda handler: None,
     )
-    sockets = bind_sockets(port, address=host)
     server = httpserver.HTTPServer(
         application, max_header_size=16 * 1024, max_body_size=1024, idle_connection_timeout=30
     )
     server.add_sockets(sockets)
-    bound_host, bound_port = sockets[0].getsockname()[:2]
-    return server, f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"
+    return server

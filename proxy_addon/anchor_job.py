@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from crawl_audit.errors import CrawlAuditError
 from crawl_audit.records import Instant
@@ -28,10 +30,16 @@ _FIRST_S = 30.0
 class AnchorJob:
     """The schedule of one sidecar; without authorities it does nothing."""
 
-    def __init__(self, settings: AnchorSettings, directory: LogDirectory, metrics: Metrics) -> None:
-        """Raises ConfigurationError where a file of an authority cannot be used."""
+    def __init__(
+        self,
+        settings: AnchorSettings,
+        directory: LogDirectory,
+        metrics: Metrics,
+        ours: Callable[[str], bool] = bool,
+    ) -> None:
+        """``ours``: which logs besides the running one are shown; raises ConfigurationError where a file is unfit."""
         self._settings = settings
-        self._directory = directory
+        self._ours = ours
         self._anchoring = Anchoring(directory, settings, metrics.anchor_failed) if settings.configured else None
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -70,7 +78,7 @@ class AnchorJob:
             for receipt in outcome.receipts:
                 self.last_receipt_at = now_us()
                 await writer.append(receipt.record(outcome.shown, self.last_receipt_at))
-            others = await asyncio.to_thread(anchoring.show_others, writer.log)
+            others = await asyncio.to_thread(partial(anchoring.show_others, writer.log, ours=self._ours))
         return {**outcome.document(), "others": [other.document() for other in others]}
 
     async def finish(self, log: str) -> None:

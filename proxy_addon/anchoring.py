@@ -138,13 +138,16 @@ class Anchoring:
             )
             return None
 
-    def show_others(self, besides: str | None = None, *, within_s: float = _OTHERS_S) -> list[Outcome]:
+    def show_others(
+        self, besides: str | None = None, *, ours: Callable[[str], bool] = bool, within_s: float = _OTHERS_S
+    ) -> list[Outcome]:
         """Show the heads of finished logs that somebody has not seen, until the time is over.
 
-        Newest first, and those that were refused before after those that were not.
+        Newest first, and those that were refused before after those that were not.  ``ours``: which logs are this
+        process's to show, where several write to the directory.
         """
         until = time.monotonic() + within_s
-        logs = [log for log in reversed(self._directory.logs()) if log != besides]
+        logs = [log for log in reversed(self._directory.logs()) if log != besides and ours(log)]
         shown: list[Outcome] = []
         for log in sorted(logs, key=lambda log: self._refused[log]):
             if time.monotonic() > until:

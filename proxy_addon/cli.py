@@ -13,7 +13,7 @@ import typer
 
 from crawl_audit import __version__
 from crawl_audit.errors import ConfigurationError, CrawlAuditError
-from proxy_addon import anchor_cli, ca, policy_settings, probe_cli, settings
+from proxy_addon import anchor_cli, ca, policy_settings, probe_cli, settings, ship_cli
 from proxy_addon.__main__ import EXIT_CONFIGURATION
 from proxy_addon.admin_client import ask
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 
 anchor_cli.register(app)
 probe_cli.register(app)
+ship_cli.register(app)
 
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
 CaDirectory = Annotated[
@@ -84,15 +85,21 @@ def run(
         list[str] | None, typer.Option(help="Its RFC 9309 product token; may be repeated.", metavar="TOKEN")
     ] = None,
     ca_directory: CaDirectory = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve the port together.  [default: 1]", metavar="N")
+    ] = None,
 ) -> None:
     """Run the sidecar until SIGTERM or Ctrl-C; prints one JSON line when it is ready."""
-    overrides = _given(log=log, listen=listen, admin=admin, mode=mode, ca=ca_directory)
+    overrides = _given(log=log, listen=listen, admin=admin, mode=mode, ca=ca_directory, workers=workers)
     if product_token:
         overrides["crawlers"] = [{"id": crawler or _id_of(product_token[0]), "product_tokens": product_token}]
     elif crawler:
         raise ConfigurationError(f"--crawler {crawler} needs its --product-token.")
     chosen = settings.load(config, overrides)
-    from proxy_addon.sidecar import serve
+    if chosen.workers > 1:
+        from proxy_addon.supervisor import serve
+    else:
+        from proxy_addon.serving import serve
 
     raise typer.Exit(serve(chosen))
 

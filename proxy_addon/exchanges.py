@@ -114,7 +114,9 @@ class Answered:
 class ExchangeTable:
     """All open exchanges by mitmproxy's flow id."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_count: Callable[[str, int], object] | None = None) -> None:
+        """``on_count`` is told, whenever it changes, how many exchanges of a crawler are open."""
+        self._on_count = on_count
         self._open: dict[str, Exchange] = {}
         self._latest: dict[str, Exchange] = {}
         self._by_crawler: Counter[str] = Counter()
@@ -126,7 +128,7 @@ class ExchangeTable:
         """Enter a forwarded exchange; its decision is durable by now."""
         assert flow_id not in self._open
         self._open[flow_id] = exchange
-        self._by_crawler[exchange.decision.crawler] += 1
+        self._count(exchange.decision.crawler, 1)
         self._latest[exchange.client_id] = exchange
 
     def get(self, flow_id: str) -> Exchange | None:
@@ -136,6 +138,11 @@ class ExchangeTable:
     def open_of(self, crawler: str) -> int:
         """How many exchanges of a crawler are open."""
         return self._by_crawler[crawler]
+
+    def _count(self, crawler: str, change: int) -> None:
+        self._by_crawler[crawler] += change
+        if self._on_count is not None:
+            self._on_count(crawler, self._by_crawler[crawler])
 
     def latest(self, client_id: str) -> Exchange | None:
         """The last exchange that a client connection has begun, open or ended; HTTP/1 has one at a time."""
@@ -164,7 +171,7 @@ class ExchangeTable:
         exchange = self._open.pop(flow_id, None)
         if exchange is None:
             return None
-        self._by_crawler[exchange.decision.crawler] -= 1
+        self._count(exchange.decision.crawler, -1)
         exchange.state = advance(exchange.state, Event.COMPLETE)
         if exchange.cut is not None:
             timeout = not exchange.cut.startswith(LIMIT_WORD)

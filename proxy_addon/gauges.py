@@ -9,6 +9,7 @@ from typing import Protocol
 from crawl_audit.records import Instant
 from proxy_addon import metrics as counting
 from proxy_addon.metrics import Metrics
+from proxy_addon.shipping import ShipStatus
 
 
 class Log(counting.Log, Protocol):
@@ -45,6 +46,7 @@ class Watched:
     connections: Sized
     ca_expires_at_s: float
     last_receipt_at: Callable[[], Instant | None]
+    shipping: Callable[[], ShipStatus] = ShipStatus
 
 
 def watch(metrics: Metrics, parts: Watched) -> None:
@@ -81,4 +83,43 @@ def watch(metrics: Metrics, parts: Watched) -> None:
     )
     metrics.counter_of(
         "crawl_audit_robots_cache_misses", "Decisions that waited for a fetch.", lambda: {"": cache.misses}
+    )
+    _watch_shipping(metrics, parts.shipping)
+
+
+def _watch_shipping(metrics: Metrics, status: Callable[[], ShipStatus]) -> None:
+    """What waits to be shipped to an object store and what was; nothing where none is configured."""
+    gauge, counter = metrics.gauge, metrics.counter_of
+    gauge(
+        "crawl_audit_ship_waiting_segments",
+        "Segments not yet shipped to the object store.",
+        lambda: status().unshipped_segments,
+    )
+    gauge("crawl_audit_ship_waiting_bytes", "Octets of these segments.", lambda: status().unshipped_bytes)
+    gauge(
+        "crawl_audit_ship_oldest_waiting_timestamp_seconds",
+        "When the oldest of these segments was published; 0: none waits.",
+        lambda: status().oldest_unshipped_at or 0,
+    )
+    gauge(
+        "crawl_audit_ship_last_success_timestamp_seconds",
+        "When a segment was last shipped and verified; 0: not yet.",
+        lambda: status().last_success_at or 0,
+    )
+    counter(
+        "crawl_audit_ship_segments",
+        "Segments shipped and verified since the process that ships was started.",
+        lambda: {"": status().shipped_segments},
+    )
+    counter("crawl_audit_ship_bytes", "Octets of these segments.", lambda: {"": status().shipped_bytes})
+    counter(
+        "crawl_audit_ship_removed_segments",
+        "Segments that left this disk after their remote copies were verified for long enough.",
+        lambda: {"": status().removed_segments},
+    )
+    counter(
+        "crawl_audit_ship_failures",
+        "Attempts to ship that failed.",
+        lambda: status().failures,
+        label="reason",
     )

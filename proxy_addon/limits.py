@@ -10,9 +10,10 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 CONNECTIONS_MAX = 4000
 """Where nothing else is set; one takes some 30 KiB with its connection to a site, so these take 120 MiB."""
@@ -127,42 +128,106 @@ class TooMany:
     retry_after_s: int
 
 
+@dataclass(slots=True)
+class Level:
+    """What is left in a bucket, and when that was so by the monotonic clock; None: nobody has taken anything."""
+
+    left: float = 0.0
+    at: float | None = None
+
+
+class Cell(Protocol):
+    """Where the level of a bucket is kept."""
+
+    def holding(self) -> AbstractContextManager[Level]:
+        """The level, which nobody else reads or changes meanwhile."""
+        ...
+
+
+class OwnCell:
+    """The level of a bucket of a sidecar of one process."""
+
+    __slots__ = ("_level",)
+
+    def __init__(self) -> None:
+        self._level = Level()
+
+    @contextmanager
+    def holding(self) -> Iterator[Level]:
+        """As of :class:`Cell`."""
+        yield self._level
+
+
 class Bucket:
     """So many a second, and so many at once (a token bucket)."""
 
-    __slots__ = ("_at", "_clock", "_full", "_left", "_rate")
+    __slots__ = ("_cell", "_clock", "_full", "_rate")
 
-    def __init__(self, rate: float, at_once: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._full, self._left = rate, at_once, at_once
-        self._clock, self._at = clock, clock()
+    def __init__(
+        self, rate: float, at_once: float, clock: Callable[[], float] = time.monotonic, cell: Cell | None = None
+    ) -> None:
+        self._rate, self._full, self._clock = rate, at_once, clock
+        self._cell: Cell = OwnCell() if cell is None else cell
 
     def take(self) -> float:
         """0 where one may pass, else the seconds until the next one may."""
         now = self._clock()
-        self._left = min(self._full, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left >= 1:
-            self._left -= 1
-            return 0
-        return (1 - self._left) / self._rate
+        with self._cell.holding() as level:
+            before = self._full if level.at is None else level.left + (now - level.at) * self._rate
+            level.left, level.at = min(self._full, before), now
+            if level.left >= 1:
+                level.left -= 1
+                return 0
+            return (1 - level.left) / self._rate
+
+
+class Shared(Protocol):
+    """What all workers of a sidecar know of what crawlers use (:class:`proxy_addon.shared_limits.SharedLimits`)."""
+
+    def cell(self, crawler: str, bucket: str) -> Cell: ...
+
+    def admit(self, crawler: str, own: int, most: int) -> bool: ...
+
+    def note(self, crawler: str, own: int) -> None: ...
 
 
 class CrawlerLimiter:
     """Each crawler's own limits, so that a flood of one is no matter for the others."""
 
-    def __init__(self, limits: Mapping[str, CrawlerLimits], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Mapping[str, CrawlerLimits],
+        clock: Callable[[], float] = time.monotonic,
+        shared: Shared | None = None,
+    ) -> None:
+        """``shared``: what other workers count, where there are several."""
+        self._shared = shared
+        self._open: Counter[str] = Counter()
         self._exchanges = {name: own.open_exchanges for name, own in limits.items() if own.open_exchanges}
         rates = {name: own.requests_per_s for name, own in limits.items() if own.requests_per_s}
-        self._requests = {name: Bucket(rate, max(rate, _BURST_MIN), clock) for name, rate in rates.items()}
-        self._tunnels = {name: Bucket(rate, max(rate, _BURST_MIN), clock) for name, rate in rates.items()}
+        self._requests, self._tunnels = (
+            {
+                name: Bucket(rate, max(rate, _BURST_MIN), clock, shared.cell(name, kind) if shared else None)
+                for name, rate in rates.items()
+            }
+            for kind in ("requests", "tunnels")
+        )
         self._deciding: Counter[str] = Counter()
 
     def request(self, crawler: str, open_exchanges: int) -> TooMany | None:
         """Count a request that is about to be decided on; what it exceeds, if anything."""
-        most = self._exchanges.get(crawler)
-        if most is not None and open_exchanges + self._deciding[crawler] >= most:
+        most, own = self._exchanges.get(crawler), open_exchanges + self._deciding[crawler]
+        if most is not None and not (self._shared.admit(crawler, own, most) if self._shared else own < most):
             return TooMany(Limit.CRAWLER_EXCHANGES, 1)
-        return _rated(self._requests.get(crawler))
+        exceeded = _rated(self._requests.get(crawler))
+        if exceeded is not None:
+            self._note(crawler)
+        return exceeded
+
+    def note_open(self, crawler: str, exchanges: int) -> None:
+        """So many exchanges of a crawler are open here now."""
+        self._open[crawler] = exchanges
+        self._note(crawler)
 
     def tunnel(self, crawler: str) -> TooMany | None:
         """Count a CONNECT, which is recorded as well, by the same rate as requests and apart from them."""
@@ -172,10 +237,16 @@ class CrawlerLimiter:
     def deciding(self, crawler: str) -> Iterator[None]:
         """Around deciding on a request, which takes as long as a robots.txt takes to come."""
         self._deciding[crawler] += 1
+        self._note(crawler)
         try:
             yield
         finally:
             self._deciding[crawler] -= 1
+            self._note(crawler)
+
+    def _note(self, crawler: str) -> None:
+        if self._shared is not None and crawler in self._exchanges:
+            self._shared.note(crawler, self._open[crawler] + self._deciding[crawler])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

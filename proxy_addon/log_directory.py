@@ -131,8 +131,10 @@ class LogDirectory:
         return sorted(written, key=lambda log: (started_key(log), written[log], log))
 
     @contextmanager
-    def acquire(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[int]:
         """Hold the exclusive right to write, with everything there that auditors find before any record.
+
+        Gives the descriptor of the lock: a process that inherits it holds the right as well, for as long as it lives.
 
         Raises ConfigurationError with one sentence where the directory cannot be used or another process writes it.
         """
@@ -146,10 +148,11 @@ class LogDirectory:
             lock = self._lock()
         try:
             with _sentences(f"The log directory {self.path} cannot be used"):
+                self._clear_live()
                 self._clear_tmp()
                 self._publish_empty_kinds()
                 self._publish_audit_database()
-            yield
+            yield lock
         finally:
             os.close(lock)
 
@@ -166,6 +169,12 @@ class LogDirectory:
                 made.rename(empty / made.name.removeprefix("schema."))
         for directory in (empty, empty.parent, self.segments):
             fsync_path(directory)
+
+    def _clear_live(self) -> None:
+        """Locks and sockets of workers that are dead, as nobody else holds the directory."""
+        for pattern in ("*.lock", "*.socket"):
+            for path in self.live.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _clear_tmp(self) -> None:
         """Half-made things of a dead process; also shows whether the directory can be written at all.

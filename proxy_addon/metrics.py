@@ -184,6 +184,11 @@ class Metrics:
             "How long these fetches took, redirects included.",
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )
+        self.shared_robots = counter(
+            "crawl_audit_shared_robots",
+            "What came of asking the shared stores for a robots.txt, and of sharing one.",
+            ("result",),
+        )
         self.clock_steps = counter(
             "crawl_audit_clock_steps", "Steps of the wall clock by more than half a second.", ("direction",)
         )
@@ -298,6 +303,10 @@ class Metrics:
         """Count one fetch of robots.txt."""
         self.robots_fetches.labels(outcome=snapshot.outcome.value).inc()
         self.robots_fetch_duration.observe(snapshot.fetch_ms / 1000)
+
+    def shared_robots_asked(self, result: str) -> None:
+        """Count what came of one look at a shared store, or of sharing one answer."""
+        self.shared_robots.labels(result=result).inc()
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics and their content type: OpenMetrics where ``accept`` asks for it, else Prometheus's text."""

@@ -1,7 +1,8 @@
 """The sidecar's own log, apart from the evidence: one JSON object a line, without secrets, never waited for.
 
 Every line has ``ts``, ``level``, ``event`` (a fixed word), ``message`` (a sentence) and ``source``; ``exchange_id`` and
-``trace_id`` where the line is about one exchange.  It may be lost, cut or thrown away: nothing rests on it.
+``trace_id`` where the line is about one exchange, ``worker`` where there are several.  It may be lost, cut or thrown
+away: nothing rests on it.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ def without_secrets(text: str) -> str:
 
 
 class _JsonLines(logging.Formatter):
+    def __init__(self, worker: int | None) -> None:
+        super().__init__()
+        self._worker = worker
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "ts": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
@@ -52,6 +57,8 @@ class _JsonLines(logging.Formatter):
             "message": without_secrets(record.getMessage()[:_MESSAGE_MAX]),
             "source": record.name,
         }
+        if self._worker is not None:
+            line["worker"] = self._worker
         for name in ("exchange_id", "trace_id"):
             if (value := getattr(record, name, None)) is not None:
                 line[name] = value
@@ -72,11 +79,14 @@ class _QueueingHandler(logging.Handler):
         self._lines.settle()
 
 
-def configure() -> Lines:
-    """Warnings of everything and notices of ours, on standard error; the lines, which count what was dropped."""
+def configure(worker: int | None = None) -> Lines:
+    """Warnings of everything and notices of ours, on standard error; the lines, which count what was dropped.
+
+    ``worker``: the number of this process where a sidecar has several; its lines bear it.
+    """
     lines = Lines(sys.stderr, "stderr")
     handler = _QueueingHandler(lines)
-    handler.setFormatter(_JsonLines())
+    handler.setFormatter(_JsonLines(worker))
     handler.addFilter(Repetition())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -11,8 +11,9 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from crawl_audit.errors import LogUnavailable
 from crawl_audit.records import Action, Basis, Decision
@@ -49,30 +50,70 @@ class TooEarly:
 
 
 @dataclass(slots=True)
-class _Mark:
-    """By the monotonic clock: when the previous request left, and the last slot handed out."""
+class Mark:
+    """By the monotonic clock: when the previous request left, the last slot handed out, when one was last let go."""
 
     left: float = -math.inf
     slot: float = -math.inf
+    let_go: float = -math.inf
+
+
+class Marks(Protocol):
+    """Where the marks are kept."""
+
+    def holding(self, pace: Pace) -> AbstractContextManager[Mark]:
+        """The mark of a pace, which nobody else reads or changes meanwhile; nothing is awaited while it is held."""
+        ...
+
+    def left(self, pace: Pace) -> float:
+        """When the previous request left, if any did."""
+        ...
+
+
+class OwnMarks:
+    """The marks of a sidecar of one process."""
+
+    def __init__(self) -> None:
+        self._marks: OrderedDict[Pace, Mark] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    @contextmanager
+    def holding(self, pace: Pace) -> Iterator[Mark]:
+        """As of :class:`Marks`."""
+        mark = self._marks.get(pace)
+        if mark is None:
+            mark = self._marks[pace] = Mark()
+            if len(self._marks) > _PACES_MAX:
+                self._marks.popitem(last=False)
+        else:
+            self._marks.move_to_end(pace)
+        yield mark
+
+    def left(self, pace: Pace) -> float:
+        """As of :class:`Marks`."""
+        mark = self._marks.get(pace)
+        return -math.inf if mark is None else mark.left
 
 
 class Pacer:
     """Remembers when each crawler last asked each authority; used from one event loop."""
 
-    def __init__(self, *, enforce: bool = False, hold_max_s: float = 10.0) -> None:
-        """``enforce``: whether :meth:`turn` is to be asked; ``hold_max_s``: the longest a request is held."""
+    def __init__(self, *, enforce: bool = False, hold_max_s: float = 10.0, marks: Marks | None = None) -> None:
+        """``enforce``: whether :meth:`turn` is to be asked; ``hold_max_s``: the longest a request is held.
+
+        ``marks``: those of all workers, where there are several.
+        """
         self.enforce = enforce
         self.hold_max_s = hold_max_s
-        self._marks: OrderedDict[Pace, _Mark] = OrderedDict()
+        self._marks: Marks = OwnMarks() if marks is None else marks
         self._stopping = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._marks)
 
     def since_previous_ms(self, crawler: str, scope: Scope) -> int | None:
         """Milliseconds since this crawler's previous forwarded request to the same scheme, host and port."""
-        mark = self._marks.get((crawler, scope.scheme, scope.host, scope.port))
-        return None if mark is None or mark.left == -math.inf else int((time.monotonic() - mark.left) * 1000)
+        left = self._marks.left((crawler, scope.scheme, scope.host, scope.port))
+        return None if left == -math.inf else int((time.monotonic() - left) * 1000)
 
     @contextmanager
     def leaving(self, decision: Decision) -> Iterator[None]:
@@ -84,15 +125,17 @@ class Pacer:
         if decision.action is not Action.FORWARDED or decision.basis is Basis.ROBOTS_TXT:
             yield
             return
-        mark = self._mark((decision.crawler, decision.scheme, decision.host, decision.port))
-        previous, ours = mark.left, time.monotonic()
-        mark.left, left = ours, previous
+        pace = (decision.crawler, decision.scheme, decision.host, decision.port)
+        with self._marks.holding(pace) as mark:
+            previous, ours = mark.left, time.monotonic()
+            mark.left, left = ours, previous
         try:
             yield
             left = time.monotonic()
         finally:
-            # Where it raised and nobody left meanwhile, it is as if it had never come.
-            mark.left = left if mark.left == ours else max(mark.left, left)
+            with self._marks.holding(pace) as mark:
+                # Where it raised and nobody left meanwhile, it is as if it had never come.
+                mark.left = left if mark.left == ours else max(mark.left, left)
 
     async def turn(self, crawler: str, scope: Scope, interval_ms: int) -> Turn | TooEarly:
         """Wait until a request may leave that is to come ``interval_ms`` after the previous one.
@@ -101,22 +144,29 @@ class Pacer:
         the last; an earlier one is left unused, so that nobody's order changes.
         """
         interval_s, began = interval_ms / 1000, time.monotonic()
-        mark = self._mark((crawler, scope.scheme, scope.host, scope.port))
-        slot = max(began, max(mark.left, mark.slot) + interval_s)
-        if slot - began > self.hold_max_s:
-            return TooEarly(slot - began)
-        previous, mark.slot, due, done = mark.slot, slot, slot, False
+        pace = (crawler, scope.scheme, scope.host, scope.port)
+        with self._marks.holding(pace) as mark:
+            slot = max(began, max(mark.left, mark.slot) + interval_s)
+            if slot - began > self.hold_max_s:
+                return TooEarly(slot - began)
+            previous, mark.slot = mark.slot, slot
+        due, done = slot, False
         try:
-            while (wait_s := due - time.monotonic()) > 0:
-                await self._sleep(wait_s + _WAKE_LATE_S)
+            while not done:
+                if (wait_s := due - time.monotonic()) > 0:
+                    await self._sleep(wait_s + _WAKE_LATE_S)
                 # The one before may have left later than its slot: the interval counts from when it really left.
-                due = mark.left + interval_s
-                if due > began + self.hold_max_s + _DRIFT_S:
+                with self._marks.holding(pace) as mark:
+                    due = max(mark.left, mark.let_go) + interval_s
+                    if due <= time.monotonic():  # from here on nobody else may, in whichever process
+                        mark.let_go, done = time.monotonic(), True
+                if not done and due > began + self.hold_max_s + _DRIFT_S:
                     return TooEarly(due - time.monotonic())
-            done = True
         finally:
-            if not done and mark.slot == slot:
-                mark.slot = previous
+            if not done:
+                with self._marks.holding(pace) as mark:
+                    if mark.slot == slot:
+                        mark.slot = previous
         return Turn(int((time.monotonic() - began) * 1000))
 
     def stop(self) -> None:
@@ -129,13 +179,3 @@ class Pacer:
         except TimeoutError:
             return
         raise LogUnavailable("The sidecar is stopping; try again.", reason="draining")
-
-    def _mark(self, pace: Pace) -> _Mark:
-        mark = self._marks.get(pace)
-        if mark is None:
-            mark = self._marks[pace] = _Mark()
-            if len(self._marks) > _PACES_MAX:
-                self._marks.popitem(last=False)
-        else:
-            self._marks.move_to_end(pace)
-        return mark

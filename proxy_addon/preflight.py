@@ -5,28 +5,58 @@ The operational log (JSON lines on stderr) is for the people who run the sidecar
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import importlib.metadata
 import json
+import logging
 import platform
 import socket
 from pathlib import Path
 
 from crawl_audit import __version__, robots, schema, site
 from crawl_audit.errors import ConfigurationError
-from proxy_addon.master import MITMPROXY_VERSION
-from proxy_addon.settings import split_address
+from crawl_audit.identity import Crawler
+from proxy_addon import ca, policy_settings
+from proxy_addon.ca import Authority
+from proxy_addon.operational_log import about
+from proxy_addon.settings import Settings, split_address
+
+logger = logging.getLogger("crawl_audit.sidecar")
 
 _DEPENDENCIES = ("mitmproxy", "duckdb", "protego", "httpx", "cryptography", "certifi", "publicsuffixlist")
 
 
 def check_versions() -> None:
     """Refuse any mitmproxy but the one whose behaviour the contract tests have shown."""
+    from proxy_addon.master import MITMPROXY_VERSION  # a supervisor runs without mitmproxy
+
     found = importlib.metadata.version("mitmproxy")
     if found != MITMPROXY_VERSION:
         raise ConfigurationError(
             f"mitmproxy {found} is installed, but this version runs with {MITMPROXY_VERSION} only; install that one."
         )
+
+
+def check(settings: Settings) -> tuple[Authority, tuple[Crawler, ...]]:
+    """What the settings name and what is installed, checked as far as no log is needed; raises ConfigurationError."""
+    check_versions()
+    return check_settings(settings)
+
+
+def check_settings(settings: Settings) -> tuple[Authority, tuple[Crawler, ...]]:
+    """As :func:`check`, of the settings alone; what does not forbid a start is told."""
+    now = datetime.datetime.now(datetime.UTC)
+    authority = ca.load(settings.ca, now)
+    if (warning := authority.warning(now)) is not None:
+        logger.warning("%s", warning, extra=about("ca_expires"))
+    settings.robots.shared_key()
+    crawlers = settings.crawler_values()
+    for sentence in policy_settings.expired(settings.exemptions, now):
+        logger.warning("%s", sentence, extra=about("exemption_expired"))
+    if not settings.crawlers:
+        logger.warning("No crawler is configured, so the groups for `*` decide; name yours with --product-token.")
+    return authority, crawlers
 
 
 def check_free(name: str, address: str) -> None:

@@ -76,7 +76,7 @@ class Publisher:
         self._merge_due = time.monotonic()
         self._merging: subprocess.Popen[str] | None = None
         self._converting: subprocess.Popen[str] | None = None
-        self._closing = False
+        self._closing = self._has_merged = False
         self._hurried = threading.Event()
         self._lock = threading.Lock()  # guards the next
         self._pending: list[_Pending] = []
@@ -127,7 +127,7 @@ class Publisher:
         if merging is not None:
             merging.kill()
         self._merger.shutdown(wait=True)
-        for left in self._directory.tmp.glob("merge.*"):
+        for left in self._directory.tmp.glob("merge.*") if self._has_merged else ():  # else they are another's
             shutil.rmtree(left, ignore_errors=True)
 
     def _hand_over(self, item: _Pending) -> _Pending:
@@ -231,6 +231,7 @@ class Publisher:
             return []
 
     def _run_merge(self, log: str, *least: str) -> dict[str, Any]:
+        self._has_merged = True
         with _helper("proxy_addon.merging", str(self._directory.path), log, *least) as process:
             self._merging = process
             if self._closing:

@@ -1,13 +1,15 @@
 """What a dead process left behind is finished: its exchanges get an outcome, its log a last seal, its files a place.
 
-Runs before a new log is begun, while this process holds the log directory.  Finishing is quick; turning the finished
-live files into segments is not, and is left to the new log's publisher.  Nothing is deleted that was not read back out
-of a published segment, and what cannot be opened is kept in quarantine/.
+Runs before a new log is begun, while this process holds the log directory or, where several write there, the locks of
+the logs.  Finishing is quick; turning the finished live files into segments is not, and is left to the new log's
+publisher.  Nothing is deleted that was not read back out of a published segment, and what cannot be opened is kept in
+quarantine/.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +34,7 @@ from proxy_addon.quarantine import condemned, free_place, incident, is_damage, p
 
 logger = logging.getLogger("crawl_audit.recovery")
 
+_HALF_MADE = re.compile(r"\.[0-9]{6}\.duckdb.*")
 # A helper process of the dead writer ends with it, but not in the same instant.
 _LOCK_PATIENCE_S = 10.0
 
@@ -49,18 +52,28 @@ class Recovered:
     orphans: list[int] = field(default_factory=list)  # of each log: exchanges that got `unknown_after_crash`
 
 
-def finish(directory: LogDirectory) -> Recovered:
-    """Finish every log that has a live file; raises ConfigurationError where the disk or another process forbids it."""
+def finish(
+    directory: LogDirectory,
+    *,
+    ours: Callable[[str], bool] = bool,
+    previous_of: Callable[[Sequence[str]], str | None] = lambda logs: logs[-1] if logs else None,
+) -> Recovered:
+    """Finish every log that has a live file; raises ConfigurationError where the disk or another process forbids it.
+
+    ``ours``: which of them, where other processes write there too; ``previous_of`` chooses, of all logs in their order,
+    the one that the new log comes after.
+    """
     found = Recovered()
     try:
-        _remove_half_made(directory, found)
+        _remove_half_made(directory, ours, found)
         for log, group in groupby(directory.live_files(), key=lambda item: item[0]):
-            _recover_log(directory, log, [path for _, _, path in group], found)
+            if ours(log):
+                _recover_log(directory, log, [path for _, _, path in group], found)
         for path in sorted(directory.path.glob(emergency.PATTERN)):
-            _take_emergency(directory, path, found)
-        logs = _in_order(directory, found)
-        previous = logs[-1] if logs else None
-        if previous is not None and previous not in [_log_of(path) for path in found.leftovers]:
+            if ours(path.name.removesuffix(emergency.SUFFIX)):
+                _take_emergency(directory, path, found)
+        previous = previous_of(_in_order(directory, found))
+        if previous is not None and previous not in [_log_of(path) for path in found.leftovers] and ours(previous):
             _check_previous(directory, previous, found)
     except (OSError, duckdb.Error, LogFormatError) as error:
         raise _unfinished(directory, error) from error
@@ -100,11 +113,12 @@ def _in_order(directory: LogDirectory, found: Recovered) -> list[str]:
     return known
 
 
-def _remove_half_made(directory: LogDirectory, found: Recovered) -> None:
-    for path in sorted(directory.live.iterdir()):
-        if path.name.endswith((".duckdb.new", ".duckdb.new.wal")):
+def _remove_half_made(directory: LogDirectory, ours: Callable[[str], bool], found: Recovered) -> None:
+    for path in sorted(directory.live.glob("*.duckdb.*")):
+        log = _HALF_MADE.sub("", path.name)
+        if path.name.endswith((".duckdb.new", ".duckdb.new.wal")) and ours(log):
             path.unlink()  # never held a record: live files are renamed before the first one
-        elif path.name.endswith((".duckdb.wal", ".duckdb.front")) and not path.with_suffix("").exists():
+        elif path.name.endswith((".duckdb.wal", ".duckdb.front")) and not path.with_suffix("").exists() and ours(log):
             missing = path.with_suffix("")
             if missing not in [source for source, _ in found.told]:
                 _condemn(directory, missing, "its database file is missing", found)

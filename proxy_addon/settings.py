@@ -43,6 +43,9 @@ from proxy_addon.policy_settings import (
     SignalSettings,
     exemptions_of,
 )
+from proxy_addon.shared_robots_settings import SharedRobotsSettings
+from proxy_addon.shared_robots_settings import recorded as recorded_robots
+from proxy_addon.ship_settings import ShipSettings
 
 ENV_PREFIX = "CRAWL_AUDIT_"
 ENV_NESTED = "__"
@@ -51,7 +54,7 @@ _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]+))
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 
 
-class RobotsSettings(Section):
+class RobotsSettings(SharedRobotsSettings):
     """How robots.txt is fetched and how long it holds."""
 
     # RFC 9309 2.4: not longer than 24 hours.
@@ -144,6 +147,7 @@ class Settings(BaseSettings):
     mode: Mode = Field(Mode.AUDIT, description="audit: record; enforce: record and deny what robots.txt disallows")
     node: Identifier = Field(default_factory=lambda: _node_name(), description="name of this sidecar in its logs")
     crawlers: tuple[CrawlerSettings, ...] = Field((), description="the crawlers that may use the sidecar")
+    workers: int = Field(1, ge=1, le=64, description="processes that serve the port together: one for each core")
     drain_timeout_s: Seconds = Field(20, description="time open exchanges get to finish at a stop")
     robots: RobotsSettings = RobotsSettings()
     signals: SignalSettings = SignalSettings()
@@ -156,6 +160,7 @@ class Settings(BaseSettings):
     pacing: PacingSettings = PacingSettings()
     signing: SigningSettings = SigningSettings()
     anchors: AnchorSettings = AnchorSettings()
+    ship: ShipSettings = ShipSettings()
 
     @field_validator("listen", "admin")
     @classmethod
@@ -254,6 +259,7 @@ class Settings(BaseSettings):
         for crawler in values["crawlers"]:
             crawler["authenticated"] = bool(crawler.pop("token_file") or crawler.pop("token_sha256", None))
             crawler.pop("token_sha256", None)
+        values["robots"] = recorded_robots(values["robots"])
         return without_secrets(values)
 
     def recorded(self) -> str:

@@ -13,29 +13,23 @@ import functools
 import hashlib
 import json
 import logging
-import signal
-import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TextIO
+from typing import Any
 
 from mitmproxy.options import Options
 
 from crawl_audit import __version__, schema
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogUnavailable
-from crawl_audit.identity import ANY_CRAWLER, Crawler
-from crawl_audit.records import Record, Run
+from crawl_audit.identity import Crawler
+from crawl_audit.records import Incident, Record, Run
 from proxy_addon import (
     admin,
-    ca,
     fail_open,
-    interpreter,
-    operational_log,
-    policy_settings,
     preflight,
     readiness,
     recovery,
-    trust,
+    robots_view,
 )
 from proxy_addon.addon import AuditAddon
 from proxy_addon.anchor_job import AnchorJob
@@ -43,8 +37,6 @@ from proxy_addon.ca import Authority
 from proxy_addon.connections import ConnectionAddon
 from proxy_addon.egress import GuardedLoop
 from proxy_addon.fail_open import FailOpenLog
-from proxy_addon.fetcher import Fetcher, FetchLimits
-from proxy_addon.freshness import Freshness
 from proxy_addon.gauges import Watched, watch
 from proxy_addon.limits import Admission, Capacity, CrawlerLimiter
 from proxy_addon.log_directory import LogDirectory
@@ -54,8 +46,12 @@ from proxy_addon.operational_log import about
 from proxy_addon.output import Lines
 from proxy_addon.pacing import Pacer
 from proxy_addon.recorder import Recorder, now_us
-from proxy_addon.robots_cache import CacheSettings, RobotsCache
+from proxy_addon.robots_cache import RobotsCache
+from proxy_addon.robots_view import RobotsView
+from proxy_addon.role import Role
 from proxy_addon.settings import OnFailure, Settings, split_address
+from proxy_addon.shared_port import SharingLoop
+from proxy_addon.ship_job import ShipJob
 from proxy_addon.signing import signer_for
 from proxy_addon.trust import Trust
 from proxy_addon.watching import Watcher, backstop_s
@@ -68,32 +64,6 @@ _LOOKUP_THREADS = 64
 _HOOKS_S = 2.0
 
 
-def serve(settings: Settings, out: TextIO | None = None) -> int:
-    """Run until SIGTERM or SIGINT and return the exit code; ConfigurationError before anything listens."""
-    log_lines = operational_log.configure()
-    preflight.check_versions()
-    now = datetime.datetime.now(datetime.UTC)
-    authority = ca.load(settings.ca, now)
-    if (warning := authority.warning(now)) is not None:
-        logger.warning("%s", warning, extra=about("ca_expires"))
-    crawlers = settings.crawler_values()
-    for sentence in policy_settings.expired(settings.exemptions, now):
-        logger.warning("%s", sentence, extra=about("exemption_expired"))
-    if not settings.crawlers:
-        logger.warning("No crawler is configured, so the groups for `*` decide; name yours with --product-token.")
-    preflight.check_free("listen", settings.listen)
-    preflight.check_free("admin", settings.admin)
-    directory = LogDirectory(settings.log)
-    with directory.acquire():
-        extra = settings.upstream.trusted_ca
-        trusted = trust.build(extra, directory.tmp / "trust.pem")
-        told = Lines(out or sys.stdout, "stdout")
-        sidecar = Sidecar(settings, directory, authority, trusted, crawlers, told)
-        sidecar.metrics.watch_lines(log_lines, told)
-        with interpreter.sharing_time(), asyncio.Runner(loop_factory=sidecar.loop) as runner:
-            return runner.run(sidecar.run())
-
-
 class Sidecar:
     """The parts of one process and their order of start and stop."""
 
@@ -102,11 +72,13 @@ class Sidecar:
         settings: Settings,
         directory: LogDirectory,
         authority: Authority,
-        trusted: Trust,
         crawlers: Sequence[Crawler],
+        trusted: Trust,
         out: Lines,
+        ours: Role,
     ) -> None:
         self._settings = settings
+        self._role = ours
         self._directory = directory
         self._authority = authority
         self._trust = trusted
@@ -114,24 +86,32 @@ class Sidecar:
         self._out = out
         self.metrics = Metrics()
         self.metrics.built(version=__version__, schema=schema.VERSION, config_sha256=self._settings_sha256())
-        self._anchors = AnchorJob(settings.anchors, directory, self.metrics)
+        self._anchors = AnchorJob(settings.anchors, directory, self.metrics, ours.is_shown_here)
+        # Where there are several workers, what the last of them publish is shipped when all have ended.
+        drain_s = settings.ship.drain_timeout_s if ours.worker is None else 0
+        self._shipping = ShipJob(directory, settings.ship.options(), drain_s=drain_s, runs_here=ours.leads)
         self._signals = 0
         self._stop = asyncio.Event()
         self._writer: Writer | None = None
 
     def loop(self) -> GuardedLoop:
         """The event loop: whatever connects through it goes where the settings let it."""
-        egress = self._settings.egress
-        return GuardedLoop(egress.allow_networks, egress.deny_networks, on_denied=self.metrics.egress_denied.inc)
+        egress, kind = self._settings.egress, GuardedLoop if self._role.worker is None else SharingLoop
+        return kind(egress.allow_networks, egress.deny_networks, on_denied=self.metrics.egress_denied.inc)
 
     async def run(self) -> int:
         """From recovery of what an earlier process left to the last seal; the exit code."""
         loop = asyncio.get_running_loop()
         # Names are looked up in threads; a few that nobody answers for must not hold up all others.
         loop.set_default_executor(ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup"))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in self._role.stop_signals:
             loop.add_signal_handler(number, self._signalled)
-        recovered = await asyncio.to_thread(recovery.finish, self._directory)
+        for number in self._role.signals_passed_over:
+            loop.add_signal_handler(number, bool)
+        ours = self._role
+        recovered = await asyncio.to_thread(
+            recovery.finish, self._directory, ours=ours.is_ours, previous_of=ours.previous
+        )
         writer = self._writer = await self._open_log(recovered)
         try:
             await self._record_start(writer, recovered)
@@ -142,6 +122,7 @@ class Sidecar:
             await self._close_log(writer, "signal" if self._signals else "error")
             if self._signals < 2:
                 await self._anchors.finish(writer.log)
+            await asyncio.to_thread(self._shipping.finish, hurried=self._signals > 1)
             self._out.settle()
         return 0
 
@@ -162,8 +143,8 @@ class Sidecar:
     async def _serve(self, writer: Writer) -> None:
         log = await self._log_for_hooks(writer)
         recorder = Recorder(log, self.metrics, self._crawlers)
-        fetcher = self._fetcher()
-        cache = self._cache(fetcher, writer)
+        robots = self._robots(writer)
+        cache = robots.cache
         admission = self._admission()
         exchanges = self._exchange_hooks(recorder, cache, admission)
         watched = Watched(
@@ -174,6 +155,7 @@ class Sidecar:
             connections=admission.capacity,
             ca_expires_at_s=self._authority.not_after.timestamp(),
             last_receipt_at=lambda: self._anchors.last_receipt_at,
+            shipping=lambda: self._shipping.status,
         )
         watch(self.metrics, watched)
         connections = ConnectionAddon(recorder, exchanges.client_gone, exchanges.exchanges, admission=admission)
@@ -200,12 +182,13 @@ class Sidecar:
         server = None
         try:
             host, port = await _first(master.listening(), running)
-            server, admin_address = admin.listen(*split_address(self._settings.admin), probes)
+            server, admin_address = self._role.listen_admin(self._settings.admin, probes)
             recorder.armed = True
             watcher.start()
             self._anchors.start(writer)
+            self._shipping.start(self._recording(writer))
             master.bound_unsent(self._settings.upstream.idle_timeout_s)
-            self._say_ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", admin_address)
+            self._say_ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", admin_address, writer.log)
             await _first(self._stop.wait(), running)
             recorder.draining = True
             exchanges.pacer.stop()
@@ -220,8 +203,7 @@ class Sidecar:
             watcher.stop()
             lag.cancel()
             exchanges.abandon_all()
-            await cache.aclose()
-            await fetcher.aclose()
+            await robots.aclose()
             if isinstance(log, FailOpenLog):
                 await log.aclose()
 
@@ -230,7 +212,7 @@ class Sidecar:
         return Admission(
             messages=limits.messages(),
             capacity=Capacity(limits.connections()),
-            limiter=CrawlerLimiter(self._settings.crawler_limits()),
+            limiter=CrawlerLimiter(self._settings.crawler_limits(), shared=self._role.limits),
         )
 
     def _exchange_hooks(self, recorder: Recorder, cache: RobotsCache, admission: Admission) -> AuditAddon:
@@ -240,7 +222,7 @@ class Sidecar:
             cache=cache,
             mode=self._settings.mode,
             policy=self._settings.policy(),
-            pacer=Pacer(enforce=pacing.enforce, hold_max_s=pacing.hold_max_s),
+            pacer=Pacer(enforce=pacing.enforce, hold_max_s=pacing.hold_max_s, marks=self._role.marks),
             html_meta=self._settings.signals.html_meta,
             admission=admission,
         )
@@ -248,7 +230,22 @@ class Sidecar:
     def _warnings(self, writer: Writer, log: Writer | FailOpenLog) -> list[str]:
         unrecorded = log.warnings if isinstance(log, FailOpenLog) else []
         expiring = self._authority.warning(datetime.datetime.now(datetime.UTC))
-        return [*writer.warnings, *self._anchors.warnings, *unrecorded, *([expiring] if expiring else [])]
+        told = [*writer.warnings, *self._anchors.warnings, *self._shipping.warnings]
+        return [*told, *unrecorded, *([expiring] if expiring else [])]
+
+    def _recording(self, writer: Writer) -> Callable[[Incident], object]:
+        """How a thread of this process has an incident recorded."""
+        loop = asyncio.get_running_loop()
+
+        async def record(incident: Incident) -> None:
+            try:
+                await writer.append(incident)
+            except LogUnavailable as error:
+                logger.error("An incident could not be recorded: %s", error, extra=about("not_recorded"))
+            else:
+                self.metrics.recovered([incident], 0)
+
+        return lambda incident: loop.call_soon_threadsafe(asyncio.ensure_future, record(incident))
 
     async def _log_for_hooks(self, writer: Writer) -> Writer | FailOpenLog:
         chosen = self._settings.logging
@@ -275,7 +272,7 @@ class Sidecar:
         log = self._settings.logging
         return await Writer.open(
             self._directory,
-            node=self._settings.node,
+            node=self._role.node,
             settings_sha256=self._settings_sha256(),
             seal_interval_s=log.seal_interval_s,
             idle_seal_interval_s=log.idle_seal_interval_s,
@@ -287,8 +284,9 @@ class Sidecar:
             on_checkpoint=self._say_checkpoint,
             on_commit=self.metrics.committed,
             unsigned=recovered.chains,
-            merge_interval_s=log.merge_interval_h * 3600,
+            merge_interval_s=log.merge_interval_h * 3600 if self._role.leads else 0,
             signer_for=functools.partial(signer_for, self._settings.signing),
+            claim=self._role.claim,
         )
 
     def _settings_sha256(self) -> str:
@@ -298,10 +296,12 @@ class Sidecar:
         """The run record and what recovery found, durable before anything listens."""
         try:
             await writer.append(self._run_record(writer, "start", None, recovered.previous_log))
-            late: list[Record] = [*recovered.gaps, *recovered.incidents]
-            for record in late:
+            others = [chain.log for chain in recovered.chains if chain.log != recovered.previous_log]
+            late: list[Record] = [self._run_record(writer, "recovered", None, log) for log in others]
+            incidents = [*self._role.incidents(), *recovered.incidents]
+            for record in (*late, *recovered.gaps, *incidents):
                 await writer.append(record)
-            self.metrics.recovered(recovered.incidents, sum(recovered.orphans))
+            self.metrics.recovered(incidents, sum(recovered.orphans))
             await asyncio.to_thread(recovery.put_all_away, recovered)
         except (LogUnavailable, OSError) as error:
             raise ConfigurationError(f"The log in {self._settings.log} cannot be written: {error}") from error
@@ -310,7 +310,7 @@ class Sidecar:
         return Run(
             recorded_at=now_us(),
             event=event,
-            node=self._settings.node,
+            node=self._role.node,
             reason=reason,
             mode=self._settings.mode,
             settings=self._settings.recorded(),
@@ -321,32 +321,19 @@ class Sidecar:
             previous_log=previous_log,
         )
 
-    def _fetcher(self) -> Fetcher:
-        first = self._crawlers[0]
-        token = first.product_tokens[0]
-        agent = first.user_agent or (f"crawl-audit/{__version__}" if token == ANY_CRAWLER else token)
-        limits = FetchLimits(deadline_ms=int(self._settings.robots.fetch_timeout_s * 1000))
-        return Fetcher(ssl_context=self._trust.context(), limits=limits, user_agent=agent)
-
-    def _cache(self, fetcher: Fetcher, writer: Writer) -> RobotsCache:
-        robots = self._settings.robots
-        freshness = Freshness(ttl_s=robots.ttl_s, unreachable_ttl_s=robots.unreachable_ttl_s)
-        settings = CacheSettings(
-            freshness=freshness,
-            treat_429_as_unreachable=robots.treat_429_as_unreachable,
-            last_good_copy_s=robots.last_good_copy_s,
-            tdmrep=self._settings.signals.fetches_tdmrep,
-        )
-        return RobotsCache(
-            fetcher=fetcher,
+    def _robots(self, writer: Writer) -> RobotsView:
+        return robots_view.build(
+            self._settings,
+            self.metrics,
+            crawlers=self._crawlers,
+            trust=self._trust,
             append_many=writer.append_many,
-            now=now_us,
-            settings=settings,
-            on_fetched=self.metrics.robots_fetched,
+            log=writer.log,
+            shared=self._role.shared_robots,
         )
 
     def _master(self, *addons: object) -> AuditMaster:
-        host, port = split_address(self._settings.listen)
+        host, port = split_address(self._role.listen)
         master = AuditMaster(Options())
         master.configure(
             addons,
@@ -362,16 +349,11 @@ class Sidecar:
         await writer.rotate("demand")
         return {"sealed": True, "log": writer.log, "entries": writer.next_seq}
 
-    def _say_ready(self, proxy: str, admin_address: str) -> None:
-        self._say(
-            {
-                "ready": True,
-                "proxy": proxy,
-                "admin": admin_address,
-                "ca": str(self._authority.certificate.absolute()),
-                "log": str(self._directory.path.absolute()),
-            }
-        )
+    def _say_ready(self, proxy: str, admin_address: str, log: str) -> None:
+        ca, directory = self._authority.certificate.absolute(), self._directory.path.absolute()
+        line = {"ready": True, "proxy": proxy, "admin": admin_address, "ca": str(ca), "log": str(directory)}
+        # A worker's supervisor says where the logs are, and has to know which one is whose.
+        self._say(line if self._role.worker is None else {**line, "writes": log})
 
     def _say_checkpoint(self, note: str) -> None:
         """A copy of each signed head for whoever collects standard output: a second custodian."""

@@ -101,17 +101,19 @@ class Writer:
         on_commit: Callable[[float, int, str | None], None] = _unmeasured,
         unsigned: Sequence[Chain] = (),
         signer_for: Callable[[str], NoteSigner] = in_memory,
+        claim: Callable[[str], object] = str,
         **limits: Any,
     ) -> Self:
         """Begin a new log in a directory this process has acquired; ``limits`` are fields of :class:`Limits`.
 
         ``on_checkpoint`` gets every signed head, ``on_commit`` (in the log thread) how long each commit took, of how
         many records, and what is wrong with the log after it.  ``unsigned``: chains of dead logs that recovery
-        extended, whose new heads this process's key signs.  ``signer_for`` gives the signer of a log by its name.
+        extended, whose new heads this process's key signs.  ``signer_for`` gives the signer of a log by its name, and
+        ``claim`` is told the name before there is any file of it.
         Raises ConfigurationError where the first files cannot be made.
         """
         log, given = new_log_name(node, clock()), Limits(**limits)
-        signer = signer_for(log)
+        signer, _ = signer_for(log), claim(log)
         try:
             live = await asyncio.to_thread(_first_files, directory, log, signer, unsigned, given)
         except (duckdb.Error, OSError, SigningError) as error:

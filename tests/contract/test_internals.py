@@ -98,6 +98,12 @@ def test_connections_are_filed_under_the_clients_id() -> None:
     )
 
 
+def test_the_port_is_listened_on_through_the_event_loop_which_is_ours() -> None:
+    """Why SharingLoop is enough for several processes to share a port."""
+    listening = inspect.getsource(mode_servers.AsyncioServerInstance.listen)
+    assert "await asyncio.start_server(self.handle_stream, host, port)" in listening
+
+
 def test_an_http_layer_has_its_streams_by_number_and_a_stream_what_it_holds_back() -> None:
     assert "self.streams" in inspect.getsource(http.HttpLayer.__init__)
     assert "_paused_event_queue" in inspect.getsource(layer.Layer)

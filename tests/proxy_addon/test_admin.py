@@ -25,6 +25,7 @@ def ask(
     accept: str | None = None,
     warnings: tuple[str, ...] = (),
     seal: Callable[[], Awaitable[dict[str, object]]] | None = None,
+    metrics: admin.Exposes | None = None,
 ) -> httpx.Response:
     async def sealed() -> dict[str, object]:
         return {"sealed": True}
@@ -36,7 +37,7 @@ def ask(
             warnings=lambda: list(warnings),
             seal=seal or sealed,
             anchor=sealed,
-            metrics=Metrics(),
+            metrics=metrics or Metrics(),
         )
         server, address = admin.listen("127.0.0.1", 0, probes)
         try:
@@ -120,3 +121,13 @@ def test_what_is_not_on_the_short_list_is_refused_in_json(method: str, path: str
     answer = ask(method, path)
     assert answer.status_code in (404, 405)
     assert body(answer)["error"]
+
+
+def test_metrics_that_have_to_be_asked_for_elsewhere_are_waited_for() -> None:
+    class Elsewhere:
+        async def exposition(self, accept: str = "") -> tuple[bytes, str]:
+            await asyncio.sleep(0)
+            return f"wanted {accept}".encode(), "text/plain; charset=utf-8"
+
+    answer = ask("GET", "/metrics", accept="text/plain", metrics=Elsewhere())
+    assert (answer.content, answer.headers["Content-Type"]) == (b"wanted text/plain", "text/plain; charset=utf-8")

@@ -180,3 +180,13 @@ def test_a_checkpoint_that_is_none_is_passed_over(tmp_path: Path) -> None:
     )
     assert anchors.show_others() == []
     assert anchors.show_others(besides=LOG) == []
+
+
+def test_a_log_that_another_process_shows_is_left_to_it(tmp_path: Path) -> None:
+    anchored.make(tmp_path / "log")
+    (tmp_path / "mount").mkdir()
+    anchors = Anchoring(
+        LogDirectory(tmp_path / "log"), settings(pushes=[{"name": "p", "directory": tmp_path / "mount"}])
+    )
+    assert anchors.show_others(ours=lambda log: log != LOG) == []
+    assert [outcome.shown.log for outcome in anchors.show_others(ours=lambda log: log == LOG)] == [LOG]

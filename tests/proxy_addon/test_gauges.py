@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from crawl_audit.records import Instant
 from proxy_addon.gauges import Watched, watch
 from proxy_addon.metrics import Metrics
+from proxy_addon.shipping import ShipStatus
 
 
 @dataclass
@@ -42,6 +43,9 @@ def watched() -> Watched:
         connections=[1, 2, 3],
         ca_expires_at_s=1_900_000_000.0,
         last_receipt_at=lambda: None,
+        shipping=lambda: ShipStatus(
+            unshipped_segments=2, unshipped_bytes=300, shipped_segments=4, shipped_bytes=500, failures={"clock": 6}
+        ),
     )
 
 
@@ -67,3 +71,15 @@ def test_they_are_read_when_they_are_asked_for() -> None:
     value = metrics.registry.get_sample_value
     assert value("crawl_audit_checkpoint_last_success_timestamp_seconds") == 7.5
     assert value("crawl_audit_log_unsealed_records") == 6
+
+
+def test_what_waits_to_be_shipped_is_shown() -> None:
+    metrics = Metrics()
+    watch(metrics, watched())
+    value = metrics.registry.get_sample_value
+    assert (value("crawl_audit_ship_waiting_segments"), value("crawl_audit_ship_waiting_bytes")) == (2, 300)
+    assert (value("crawl_audit_ship_segments_total"), value("crawl_audit_ship_bytes_total")) == (4, 500)
+    assert value("crawl_audit_ship_failures_total", {"reason": "clock"}) == 6
+    assert value("crawl_audit_ship_oldest_waiting_timestamp_seconds") == 0
+    assert value("crawl_audit_ship_last_success_timestamp_seconds") == 0
+    assert value("crawl_audit_ship_removed_segments_total") == 0

@@ -90,7 +90,7 @@ def test_two_sidecars_in_one_process_do_not_share_counters() -> None:
 _OTHER_UNITS = re.compile(r"_(ms|milliseconds|microseconds|us|minutes|hours|days|kib|mib|kb|mb|percent|megabytes)(_|$)")
 _LABELS = {
     *("verdict", "basis", "action", "outcome", "reason", "incident", "error", "limit", "le", "kind", "protocol"),
-    *("direction", "method", "stream", "version", "schema", "config_hash"),
+    *("direction", "method", "result", "stream", "version", "schema", "config_hash"),
 }
 SERIES_MAX = 500
 # What an upstream error is counted under: words of RFC 9209 2.3, and our deadlines.
@@ -147,6 +147,7 @@ def _used() -> Metrics:
     metrics.tunnels.labels(protocol="tcp", outcome="refused").inc()
     metrics.clock_steps.labels(direction="forward").inc()
     metrics.anchor_failed("rfc3161")
+    metrics.shared_robots_asked("taken")
     metrics.decided(logs.decision("example.com"), 0.002)
     metrics.completed(logs.completion(1))
     metrics.completed(logs.completion(1, outcome=Outcome.UPSTREAM_ERROR, error="[Errno 111] refused"))

@@ -119,3 +119,11 @@ def test_a_long_message_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 def test_any_text_can_be_cleaned_twice_with_the_same_result(text: str) -> None:
     once = without_secrets(text)
     assert without_secrets(once) == once
+
+
+@pytest.mark.usefixtures("restored")
+def test_the_lines_of_a_worker_bear_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    operational_log.configure(2)
+    logging.getLogger("crawl_audit.log").info("one")
+    (line,) = said(capsys)
+    assert line["worker"] == 2

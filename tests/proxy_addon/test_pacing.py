@@ -98,14 +98,15 @@ def test_a_denied_request_and_one_for_robots_txt_do_not_count(clock: list[float]
 
 def test_paces_are_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "_PACES_MAX", 3)
-    pacer = Pacer()
+    marks = pacing.OwnMarks()
+    pacer = Pacer(marks=marks)
     for number in (0, 1, 2, 0, 3):
         leave(pacer, replace(DECISION, host=f"h{number}.example"))
     known = [
         pacer.since_previous_ms("news", Scope("http", f"h{number}.example", 80)) is not None for number in range(4)
     ]
     assert known == [True, False, True, True]
-    assert len(pacer) == 3
+    assert len(marks) == 3
 
 
 # --- holding --------------------------------------------------------------------------------------------------------
@@ -173,8 +174,8 @@ async def test_a_visit_that_did_not_ask_for_a_turn_delays_the_held_but_not_for_e
     leave(pacer)
     held = asyncio.create_task(pacer.turn("news", SCOPE, 40))
     await asyncio.sleep(0.02)
-    mark = pacer._mark(("news", "http", "example.com", 80))
-    mark.left = time.monotonic() + 10
+    with pacer._marks.holding(("news", "http", "example.com", 80)) as mark:
+        mark.left = time.monotonic() + 10
     early = await held
     assert isinstance(early, TooEarly)
     assert early.wait_s > 9
@@ -190,8 +191,8 @@ async def test_whoever_leaves_the_end_of_the_queue_gives_its_slot_back() -> None
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    mark = pacer._mark(("news", "http", "example.com", 80))
-    assert mark.slot < time.monotonic(), "nothing is left of the three"
+    with pacer._marks.holding(("news", "http", "example.com", 80)) as mark:
+        assert mark.slot < time.monotonic(), "nothing is left of the three"
 
 
 @scenario

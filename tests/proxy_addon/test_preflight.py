@@ -36,7 +36,7 @@ def test_the_installed_mitmproxy_is_the_one_the_contract_tests_have_shown() -> N
 
 
 def test_another_mitmproxy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "MITMPROXY_VERSION", "1.0")
+    monkeypatch.setattr("proxy_addon.master.MITMPROXY_VERSION", "1.0")
     with pytest.raises(ConfigurationError, match=r"runs with 1\.0 only"):
         preflight.check_versions()
 

@@ -310,6 +310,12 @@ def test_closing_breaks_a_merge_off_and_leaves_nothing_of_it(
     assert not list(directory.tmp.glob("merge.*"))
 
 
+def test_closing_leaves_what_another_process_is_merging(directory: LogDirectory) -> None:
+    (directory.tmp / f"merge.{LOG}.1").mkdir()
+    Publisher(directory, lambda: None).close()
+    assert (directory.tmp / f"merge.{LOG}.1").is_dir()
+
+
 def test_trouble_with_merging_is_told_once_and_is_no_fault_of_publishing(
     directory: LogDirectory, publisher: Publisher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -592,3 +593,33 @@ def test_a_file_in_quarantine_is_moved_there_only_once_it_is_told_of(dead: Dead,
             assert (words(found), path.exists()) == (["quarantined_file"], True)
         recovery.put_all_away(found)
         assert (live_names(tmp_path), recovery.finish(dead.directory)) == ([], recovery.Recovered())
+
+
+def test_what_another_living_process_writes_is_left_to_it(dead: Dead, tmp_path: Path) -> None:
+    dead.write(run(), decision(1))
+    dead.die()
+    directory = LogDirectory(tmp_path)
+    emergency.emergency_file(tmp_path, LOG).parent.mkdir()
+    emergency.emergency_file(tmp_path, LOG).write_text("{}")
+    for name in (f"{LOG}.000001.duckdb.new", f"{LOG}.000002.duckdb.wal"):
+        (directory.live / name).touch()
+    before = live_names(tmp_path)
+    found = recovery.finish(directory, ours=lambda log: log != LOG)
+    assert found == recovery.Recovered()
+    assert live_names(tmp_path) == before
+    assert emergency.emergency_file(tmp_path, LOG).exists()
+    found = recovery.finish(directory, ours=lambda log: log == LOG)
+    assert [path.name for path in found.leftovers] == [f"{LOG}.000000.duckdb"]
+    assert found.previous_log == LOG
+
+
+def test_which_log_came_before_is_for_the_caller_to_choose(dead: Dead, tmp_path: Path) -> None:
+    dead.write(run(), decision(1))
+    dead.die()
+    shown: list[list[str]] = []
+
+    def choose(logs: Sequence[str]) -> None:
+        shown.append(list(logs))
+
+    assert recovery.finish(LogDirectory(tmp_path), previous_of=choose).previous_log is None
+    assert shown == [[LOG]]
