@@ -11,6 +11,7 @@ from crawl_audit.segment_sql import exact_glob
 from crawl_audit.text import first_line
 from proxy_addon.checkpoints import keep
 from proxy_addon.log_directory import LogDirectory
+from proxy_addon.shipped_log import kept_files
 
 
 def enrol(directory: LogDirectory, fleet: Signer) -> dict[str, list[str]]:
@@ -54,7 +55,8 @@ def _enrol(directory: LogDirectory, log: str, key: Verifier, fleet: Signer) -> b
 
 def recorded_key(directory: LogDirectory, log: str) -> Verifier | None:
     """The key that a log's first run record names; None where it is not published yet."""
-    files = sorted((directory.segments / log).glob("[0-9]*-[0-9]*/run.parquet"))
+    left = kept_files(directory, log, "run")
+    files = left + sorted((directory.segments / log).glob("[0-9]*-[0-9]*/run.parquet"))
     if not files:
         return None
     try:

@@ -24,10 +24,12 @@ import duckdb
 from crawl_audit import schema
 from crawl_audit.errors import CrawlAuditError, LogFormatError
 from crawl_audit.segment_sql import sql_quote
+from crawl_audit.shipped_ranges import Coverage
 from crawl_audit.text import first_line
 from proxy_addon.log_directory import LogDirectory, fsync_path
 from proxy_addon.segments import connect, copy_bodies, end_with_parent, make_durable, run_when_idle
 from proxy_addon.segments_lock import changing_segments
+from proxy_addon.shipped_log import is_active, shipped_ranges
 from proxy_addon.stored_rows import WITHHELD, columns, leaves, source
 
 ROWS_MAX = 1_000_000
@@ -98,7 +100,7 @@ def merge(directory: LogDirectory, log: str, *, least: int = SMALL_SEGMENTS_MIN)
     with changing_segments(directory.path):
         before = _files(place)
     found = [_size(first, last, path) for first, last, path in directory.segments_of(log)]
-    groups = plan(found, least=least)
+    groups = _groups(directory, log, found, least)
     if not groups:
         return Merged(log=log, before=len(found), after=len(found))
     work = directory.tmp / f"merge.{log}.{os.getpid()}"
@@ -114,6 +116,17 @@ def merge(directory: LogDirectory, log: str, *, least: int = SMALL_SEGMENTS_MIN)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Merged(log=log, before=len(found), after=len(found) - len(replaced) + len(groups))
+
+
+def _groups(directory: LogDirectory, log: str, found: Sequence[Size], least: int) -> list[list[Size]]:
+    """What to merge where segments are shipped as well: shipped ones with each other, and others not before they are.
+
+    What was merged of both could not be shipped: the store has some of its records already.
+    """
+    shipped = Coverage(shipped_ranges(directory, log))
+    here = [size for size in found if not shipped.covers(size.first, size.last)]
+    groups = plan([size for size in found if size not in here], least=least)
+    return groups if is_active(directory) else groups + plan(here, least=least)
 
 
 def _files(place: Path) -> dict[str, tuple[int, int, int]]:

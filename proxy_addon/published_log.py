@@ -15,11 +15,13 @@ from crawl_audit.segment_sql import entry_select, exact_glob
 from proxy_addon.chain import Chain
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.quarantine import incident
+from proxy_addon.shipped_log import kept_files
 
 
 def published_seals(directory: LogDirectory, log: str) -> list[tuple[int, dict[str, Any]]]:
-    """(seq, entry) of every seal in a log's published segments, in order."""
-    files = _files(directory, log, "seal")
+    """(seq, entry) of every seal in a log's published segments, in order, and of those that were shipped and left."""
+    left = [exact_glob(str(file)) for file in kept_files(directory, log, "seal")]
+    files = left + _files(directory, log, "seal")
     if not files:
         return []
     names = [name for name, _ in schema.stored_columns("seal")]

@@ -15,6 +15,7 @@ from crawl_audit.records import Seal
 from crawl_audit.segment_sql import entry_select, exact_glob
 from crawl_audit.text import first_line
 from proxy_addon.log_directory import LogDirectory
+from proxy_addon.shipped_log import kept_files
 
 _LEAF_BYTES = 32
 
@@ -40,12 +41,10 @@ class SealLeaves:
 
     def _read_on(self, log: str, known: bytearray) -> None:
         after = self._read_to.get(log, -1)
-        names = [path.name for path in (self._directory.segments / log).glob("[0-9]*-[0-9]*")]
-        files = [
-            str(self._directory.segments / log / name / f"{Seal.KIND}.parquet")
-            for name in sorted(names)
-            if int(name.partition("-")[2]) > after
-        ]
+        found = {path.name[:25]: path for path in kept_files(self._directory, log, Seal.KIND)}
+        for segment in (self._directory.segments / log).glob("[0-9]*-[0-9]*"):
+            found[segment.name] = segment / f"{Seal.KIND}.parquet"
+        files = [str(found[name]) for name in sorted(found) if int(name.partition("-")[2]) > after]
         columns = [name for name, _ in schema.stored_columns(Seal.KIND)]
         rows = []
         try:

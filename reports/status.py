@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import crawl_audit
 from reports import coverage, render
 from reports.log import Files, Log
 from reports.period import Period, iso, now
+from reports.unshipped import unshipped
 
 _ROWS = (
     "log",
@@ -36,7 +38,7 @@ def status(files: Files, log: Log | None) -> dict[str, Any]:
     kinds = [] if log is None else log.rows("kinds")
     return {
         "notice": None if log is None else coverage.unrecorded(log, Period()),
-        "log_directory": str(files.root),
+        "log_directory": files.name,
         "generated_at": iso(now()),
         "tool": {"name": "crawl-audit", "version": crawl_audit.__version__},
         "logs": [{name: _plain(row[name]) for name in _ROWS} for row in logs],
@@ -50,10 +52,28 @@ def status(files: Files, log: Log | None) -> dict[str, Any]:
         "disk": _disk(files),
         "last_seal_at": iso(max((row["last_seal_at"] for row in logs if row["last_seal_at"]), default=None)),
         "segments": {"count": len(files.segments), "bytes": files.segment_bytes},
+        "copied_from": _copied(files),
+        "shipping": _shipping(files),
         "live": _live(files, logs),
         "quarantine": [path.name for path in files.quarantine],
         "checkpoints": [_checkpoint(path) for path in files.checkpoints],
     }
+
+
+def _copied(files: Files) -> dict[str, Any] | None:
+    """Where the log lies that this is a copy of, and what of it is read in which form; None where it lies here."""
+    if files.mirror is None:
+        return None
+    days, torn = files.mirror.days, files.mirror.torn
+    return {"address": files.mirror.address, "compacted_days": list(days), "torn_uploads": list(torn)}
+
+
+def _shipping(files: Files) -> dict[str, Any] | None:
+    """What waits to be shipped to an object store; None where nothing is, and of a copy of what was."""
+    found = None if files.mirror is not None else unshipped(files.root)
+    if found is not None and found["waiting_since"] is not None:
+        found["waiting_since"] = iso(datetime.fromtimestamp(found["waiting_since"], UTC))
+    return found
 
 
 def _trouble(log: Log | None) -> dict[str, list[dict[str, Any]]]:
@@ -126,6 +146,13 @@ def document(answer: dict[str, Any]) -> render.Document:
         ("Quarantine", answer["quarantine"] or "empty"),
     ]
     facts += [("Checkpoint", f"{c['file']}: size {c['size']}, root {c['root']}") for c in answer["checkpoints"]]
+    if (copied := answer["copied_from"]) is not None:
+        facts.append(("Compacted days", f"{len(copied['compacted_days'])}, the rest as shipped"))
+        facts.append(("Uploads not whole", copied["torn_uploads"] or "none"))
+    if (shipping := answer["shipping"]) is not None:
+        waiting = f"; {shipping['waiting']} wait ({shipping['waiting_bytes']:,} bytes)" if shipping["waiting"] else ""
+        since = f", the oldest since {shipping['waiting_since']}" if shipping["waiting_since"] else ""
+        facts.append(("Shipped", f"{shipping['shipped']} segments{waiting}{since}"))
     blocks: list[render.Block] = [render.Facts(tuple(facts))]
     if answer["live"]["files"]:
         blocks.append(

@@ -18,15 +18,17 @@ import pytest
 from crawl_audit import schema
 from crawl_audit.errors import LogFormatError
 from crawl_audit.records import Instant
+from crawl_audit.remote_layout import ShippedFile, ShippedSegment
 from crawl_audit.segment_sql import typed_select
 from crawl_audit.withholding import withhold
-from proxy_addon import merging
+from proxy_addon import merging, shipped_log
 from proxy_addon.chain import Chain
 from proxy_addon.journal import encode
 from proxy_addon.live import LiveFile
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.merging import BYTES_MAX, ROWS_MAX, MergingRefusedError, Size, merge, plan
 from proxy_addon.segments import publish
+from proxy_addon.shipped_log import ShippedLog
 from tests.logs import completion, run
 from tests.writing import SETTINGS_SHA256, check, decision, incident, published, robots_body
 
@@ -405,3 +407,23 @@ def test_the_helper_process_tells_of_each_log_and_goes_on_after_one_that_cannot_
     assert "error" in said[0] and said[0]["log"] == bad.name
     assert said[1] == {"log": LOG, "before": 2, "after": 1}
     assert helper(directory, LOG) == (0, [{"log": LOG, "before": 1, "after": 1}])
+
+
+def test_what_is_shipped_is_merged_with_what_is_shipped_and_nothing_before_it_is(
+    growing: Growing, directory: LogDirectory
+) -> None:
+    growing.grow(20)
+    ranges = [(first, last) for first, last, _ in directory.segments_of(LOG)]
+    notes = ShippedLog(directory)
+    file = ShippedFile(name="seal.parquet", size=1, sha256="00" * 32)
+    for first, last in ranges[:9]:
+        notes.keep(ShippedSegment(log=LOG, first=first, last=last, files=(file,)))
+    shipped_log.set_active(directory, True)
+    assert (merge(directory, LOG).before, merge(directory, LOG).after) == (20, 12)
+    merged = (ranges[0][0], ranges[8][1])
+    assert [one[:2] for one in directory.segments_of(LOG)] == [merged, *ranges[9:]]
+    # Once nothing is shipped any more the others are merged too, and still not with what was shipped.
+    shipped_log.set_active(directory, False)
+    merge(directory, LOG)
+    assert [one[:2] for one in directory.segments_of(LOG)] == [merged, (ranges[9][0], ranges[-1][1])]
+    check(directory.path)
