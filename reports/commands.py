@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 MODULES = {
     "verify": "verify_cli",
     "witness": "witness_cli",
+    "fleet": "fleet_cli",
     "inquiry": "inquiry_cli",
     "lineage": "lineage_cli",
     "export": "custody_cli",

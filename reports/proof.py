@@ -56,6 +56,19 @@ def make(evidence: Evidence, log: str, seq: int, withheld: Collection[str] = WIT
     )
 
 
+def of_record(evidence: Evidence, log: str, seq: int, note: str | None = None) -> Proof:
+    """The proof of the record ``seq`` of ``log`` alone, of whatever kind, under the head ``note`` where one is given.
+
+    Raises NoProofError where its place in the tree cannot be shown.
+    """
+    source = _Log(evidence, log)
+    kinds = (kind for kind in schema.KINDS if kind != "seal")
+    found = next((one for kind in kinds if (one := source.entry(kind, f"seq = {seq:d}")) is not None), None)
+    if found is None:
+        raise NoProofError(f"The log {log} has no record {seq} under a seal that can be read.")
+    return source.proof([found], (), under=note)
+
+
 type _Numbered = tuple[int, dict[str, Any]]
 
 
@@ -88,7 +101,7 @@ class _Log:
 
     def start(self) -> _Numbered:
         """The record that names the key and the settings."""
-        found = self.entry("run", "event = 'start'")
+        found = self.entry("run", "event IN ('start', 'fleet')")
         if found is None:
             raise NoProofError(f"The log {self._log} has no record of its start, which names its key.")
         return found
@@ -101,10 +114,11 @@ class _Log:
         robots_txt: bytes | None = None,
         disclaimed: tuple[tuple[str, str], ...] = (),
         depth: int = 0,
+        under: str | None = None,
     ) -> Proof:
-        """The proof of these entries."""
+        """The proof of these entries, under the head ``under`` where one is given."""
         proved = [self._proved(seq, _reduced(entry, withheld)) for seq, entry in chosen]
-        note, size = self._head(max(one.seal for one in proved))
+        note, size = self._head(max(one.seal for one in proved), under)
         leaves = [schema.leaf(entry) for _, entry in self._seals[:size]]
         seals = [
             ProvedSeal(seq=seq, entry=entry, index=index, path=tuple(inclusion_proof(index, leaves)))
@@ -149,10 +163,10 @@ class _Log:
             found.setdefault(seq, bytes.fromhex(leaf))
         return [found[seq] for seq in sorted(found)]
 
-    def _head(self, index: int) -> tuple[str, int]:
+    def _head(self, index: int, under: str | None) -> tuple[str, int]:
         """The signed head that covers seal ``index`` and no seal that is not here: most signatures first, then size."""
-        notes = [self._evidence.checkpoint(self._log)]
-        anchors = self._evidence.anchors(self._log)
+        notes = [self._evidence.checkpoint(self._log) if under is None else under]
+        anchors = self._evidence.anchors(self._log) if under is None else ()
         notes += [file.read_text() for file in anchors if file.name.endswith((".checkpoint", ".cosigned"))]
         known = [(len(parse_note(n).signatures), parse_checkpoint(parse_note(n).text).size, n) for n in notes if n]
         fitting = [one for one in known if index < one[1] <= len(self._seals)]
@@ -173,8 +187,9 @@ class _Log:
             return None
         for other in self._evidence.logs:
             source = _Log(self._evidence, other)
-            start = source.entry("run", "event = 'start'")
-            if other != self._log and start is not None and start[1]["previous_log"] == self._log:
+            named = f"event IN ('start', 'recovered') AND previous_log = '{self._log.replace("'", "''")}'"
+            start = source.entry("run", named)
+            if other != self._log and start is not None:
                 return source.proof([start], (), depth=depth + 1)
         return None
 

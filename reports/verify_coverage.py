@@ -49,7 +49,7 @@ def check(
     spans, custodians = [], []
     for log in evidence.logs:
         runs = _runs(evidence, log)
-        if any(event == "custody" for _, event, _ in runs):
+        if any(event in ("custody", "fleet") for _, event, _ in runs):
             custodians.append(log)
             continue
         span = _span(evidence, trees[log], runs)

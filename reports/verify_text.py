@@ -94,7 +94,7 @@ def document(answer: dict[str, Any], path: str) -> Document:
     for severity, title in _GROUPS:
         found = [finding for finding in answer["findings"] if finding["severity"] == severity]
         if found:
-            sections.append(Section(title=title, blocks=(Lines(tuple(_lines(found))),)))
+            sections.append(Section(title=title, blocks=(Lines(tuple(finding_lines(found))),)))
     if answer["logs"]:
         sections.append(Section(title="The logs", blocks=(_logs(answer["logs"]),)))
     if "coverage" in answer and answer["coverage"]["minutes"]:
@@ -114,7 +114,7 @@ def _points_open(answer: dict[str, Any]) -> str:
     return f"{_many(errors, 'contradiction')}, {_many(warnings, 'open point')}.".capitalize()
 
 
-def _lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
+def finding_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Findings one below the other: check and place, then the sentence, indented; same places said once."""
     before = None
     for finding in found:
