@@ -13,6 +13,7 @@ from crawl_audit.errors import CrawlAuditError, LogFormatError
 from reports.commands import Commands
 from reports.output import complain
 from reports.period import UsageError
+from reports.remote_session import session
 
 USAGE, INCOMPLETE, CONFIGURATION, INTERRUPTED = 2, 3, 78, 130
 
@@ -38,8 +39,13 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    originals: Annotated[
+        bool, typer.Option("--originals", help="Of an s3:// LOG, read the segments, never compacted copies of them.")
+    ] = False,
 ) -> None:
     """Options before any command."""
+    del version  # its callback has answered it
+    session.begin(originals=originals)
 
 
 def main(arguments: list[str] | None = None) -> None:

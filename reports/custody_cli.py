@@ -21,6 +21,7 @@ from reports.matching import parse_subject
 from reports.options import FromOption, LogArgument, ToOption
 from reports.period import UsageError, iso, now, parse_period
 from reports.rewriting import open_bench, open_to_look
+from reports.torn_uploads import located
 
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="why; goes on record, so name no person in it")]
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="who; goes on record, a role is enough")]
@@ -68,6 +69,7 @@ def export_command(
       crawl-audit export ./audit-log ./for-example.com --level regulator --site example.com
     """
     selection = Selection(subject=None if site is None else parse_subject(site), period=parse_period(start, end))
+    located(log)  # the originals, which may have to be fetched
     with output.waiting("Exporting the log"):
         manifest = export(log, Path(out), level, selection)
     if form is Form.JSON:

@@ -7,7 +7,7 @@ Statistics in files are claims of whoever wrote them, so nothing that DuckDB der
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from crawl_audit import schema
 from crawl_audit.errors import LogFormatError
 from crawl_audit.segment_sql import exact_glob, sql_quote
 from crawl_audit.views import glob_literal
-from reports import evidence_bundle, evidence_form, extents, steadiness
+from reports import evidence_bundle, evidence_form, extents, steadiness, torn_uploads
 from reports.evidence_form import WITHHELD, SegmentFiles
 from reports.findings import Findings, Severity
 from reports.log import NotALogError, sentence
@@ -35,6 +35,7 @@ _BY_STATISTICS = (
     "late_materialization,partial_aggregate_pushdown,scalar_fn_pushdown,limit_pushdown,sampling_pushdown"
 )
 _FILES_AT_ONCE = 500
+Narrowing = Callable[[list[SegmentFiles]], list[SegmentFiles]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,25 +219,25 @@ class Evidence:
         """Names of files the sidecar could not open and put aside."""
         return list(self._quarantined)
 
-    def load_directory(self) -> None:
+    def load_directory(self, only: Narrowing = list) -> None:
         """Look at a log directory and keep what has the form of one; :func:`open_evidence` does this.
 
         Checkpoints first, then live files, then segments: what a checkpoint covers is by then in one of these.
         Raises ChangedError where something vanishes while it is looked at.
         """
         try:
-            self._load_directory()
+            self._load_directory(only)
         except FileNotFoundError as error:
             raise ChangedError(self.root) from error
 
-    def _load_directory(self) -> None:
+    def _load_directory(self, only: Narrowing) -> None:
         before = steadiness.before_listing(self.root)
         notes = evidence_form.walk_checkpoints(self.root, self.findings)
         for name, content in extents.small_files(notes, self.findings):
             self._small[name] = EvidenceFile(name=name, content=content)
         self._live = [path.name for path in _listing(self.root / "live") if path.name.endswith(".duckdb")]
         self._quarantined = [path.name for path in _listing(self.root / "quarantine")]
-        found = evidence_form.walk(self.root, self.findings)
+        found = only(evidence_form.walk(self.root, self.findings))
         self.listed = steadiness.listed(self.root, before, ((s.source, list(s.files.values())) for s in found))
         self._check_files([(None, kind, path) for kind, path in evidence_form.schema_files(self.root)])
         self._check_files([(segment, kind, path) for segment in found for kind, path in segment.files.items()])
@@ -341,13 +342,12 @@ def _listing(directory: Path) -> list[Path]:
 
 
 @contextmanager
-def open_evidence(path: str, findings: Findings | None = None) -> Iterator[Evidence]:
+def open_evidence(path: str, findings: Findings | None = None, only: Narrowing = list) -> Iterator[Evidence]:
     """The evidence at ``path`` (log directory, export directory or bundle); form findings are in ``.findings``.
 
-    Raises NotALogError where there is nothing of the kind.
+    ``only`` narrows what is read of a directory.  Raises NotALogError where there is nothing of the kind.
     """
-    if "://" in path:
-        raise NotALogError(f"{path} is an address: copy the evidence here first, then name the copy.")
+    path, torn = torn_uploads.located(path)
     root = Path(path).resolve()
     if not root.exists():
         raise NotALogError(f"There is no {path}: name a log directory, an export, a bundle or a proof.")
@@ -359,7 +359,8 @@ def open_evidence(path: str, findings: Findings | None = None) -> Iterator[Evide
                 raise NotALogError(f"{path} is not a log directory, because it has no `segments/` inside.")
             prefix = str(root / "segments") + "/"
             _lock(connection, [prefix, glob_literal(str(root / "segments")) + "/"])
-            evidence.load_directory()
+            evidence.load_directory(only)
+            torn_uploads.name(torn, evidence.refused, evidence.findings)
         else:
             try:
                 connection.execute(f"ATTACH {sql_quote(str(root))} AS bundle (READ_ONLY, TYPE duckdb)")

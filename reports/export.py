@@ -47,7 +47,7 @@ class Selection:
 
 def export(path: str, out: Path, level: Level, selection: Selection) -> dict[str, Any]:
     """Write the export ``out`` of the log directory ``path``; its manifest."""
-    files = look(path)
+    files = look(path, evidence=True)
     with (
         plainly(f"The export of {files.root} cannot be made"),
         bundle.work_beside(out) as work,

@@ -11,11 +11,13 @@ import typer
 
 from reports import declarations, letter, matching, output, report
 from reports.declarations import Declarations
+from reports.engines import Engine, open_in
 from reports.kinds import inquiry
 from reports.levels import Level
-from reports.log import NothingSealedError, look, open_log
+from reports.log import NothingSealedError, look
 from reports.matching import EVERYTHING, Subject
 from reports.options import (
+    EngineOption,
     FromOption,
     KeyOption,
     LanguageOption,
@@ -87,6 +89,7 @@ def inquiry_command(
     hold: Annotated[bool, typer.Option("--hold", help="place a legal hold on what is asked about first")] = False,
     reason: Annotated[str | None, _on_file("--reason", "TEXT", "why it is held; goes on record")] = None,
     by: Annotated[str | None, _on_file("--by", "NAME", "who answers and holds; a role is enough")] = None,
+    engine: EngineOption = Engine.DUCKDB,
     out: OutOption = None,
 ) -> None:
     """Answer "did you crawl my site?" for a domain, host, host:port or URL.
@@ -118,7 +121,7 @@ def inquiry_command(
         hold=_held(log, domain_or_url, period, reason or "", by or "") if hold else None,
         evidence=evidence,
     )
-    internal = _answer(log, subject, period, declared, asked)
+    internal = _answer(log, engine, subject, period, declared, asked)
     shown_to = level or (Level.PUBLIC if as_letter else Level.INTERNAL)
     shown = report.at_level(internal, inquiry.FIELDS, shown_to, key)
     words = Words(lang)
@@ -136,9 +139,11 @@ def _refuse_hold(subject: str, reason: str | None, by: str | None, *, hold: bool
         raise UsageError("--reason is that of a legal hold: add --hold, or leave it out.")
 
 
-def _answer(log: str, subject: Subject, period: Period, declared: Declarations, asked: inquiry.Asked) -> dict[str, Any]:
+def _answer(
+    log: str, engine: Engine, subject: Subject, period: Period, declared: Declarations, asked: inquiry.Asked
+) -> dict[str, Any]:
     try:
-        with open_log(log) as opened, output.watching("Searching the log", opened):
+        with open_in(engine, log) as opened, output.watching("Searching the log", opened):
             question = Question(log=opened, period=period, declared=declared, subject=subject)
             return inquiry.answer(question, asked)
     except NothingSealedError:

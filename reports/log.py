@@ -12,17 +12,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from crawl_audit import schema, views
+from crawl_audit.compacted_day import EXTENT
 from crawl_audit.errors import LogFormatError
+from crawl_audit.object_address import is_object_address
 from crawl_audit.segment_sql import exact_glob
 from reports import footers
 from reports.period import UsageError
+from reports.remote_session import Mirror, session
 
 MEMORY_LIMIT = "2GB"
 """What one command may hold in memory; nothing is spilled to disk, because a reader leaves no trace."""
@@ -55,6 +58,19 @@ class Files:
     live: tuple[Path, ...]
     quarantine: tuple[Path, ...]
     checkpoints: tuple[Path, ...]
+    mirror: Mirror | None = None
+    """What it is a copy of, where it lies in an object store."""
+
+    @property
+    def name(self) -> str:
+        """The directory, or the address it is a copy of."""
+        return str(self.root) if self.mirror is None else self.mirror.address
+
+    @property
+    def extents(self) -> tuple[str, ...]:
+        """The tables of extents of compacted days; a directory that is no copy has none."""
+        compacted = self.root / "segments" / footers.COMPACTED
+        return () if self.mirror is None else tuple(str(path) for path in sorted(compacted.glob(f"*/{EXTENT}.parquet")))
 
     @property
     def segments_root(self) -> str:
@@ -62,10 +78,16 @@ class Files:
         return str(self.root / "segments")
 
 
-def look(path: str) -> Files:
-    """The files of the log directory ``path``; raises NotALogError where it is none."""
+def look(path: str, *, evidence: bool = False, torn: bool = False) -> Files:
+    """The files of the log directory ``path``, or of the copy of an ``s3://`` address; NotALogError where it is none.
+
+    ``evidence``: of an address, the originals as they are there now; ``torn``: with uploads that are not whole.
+    """
+    if is_object_address(path) or (not evidence and session.is_compacted(path)):
+        mirror = session.mirror(path, evidence=evidence, torn=torn)
+        return replace(look(str(mirror.root)), mirror=mirror)
     if "://" in path:
-        raise NotALogError(f"{path} is an address: copy the log to a directory first, then name that directory.")
+        raise NotALogError(f"{path} is no s3:// address: copy the log to a directory first, then name that directory.")
     root = Path(path).resolve()
     if not root.exists():
         raise NotALogError(
@@ -254,7 +276,7 @@ def open_log(path: str, *, seconds: float | None = None, also: Sequence[Path] = 
     log = Log(files, _locked_down(files.segments_root, seconds, also))
     try:
         _refuse_incomplete(log)
-        found = log.steadily(lambda connection: footers.read(connection, files.segments_root))
+        found = log.steadily(lambda connection: footers.read(connection, files.segments_root, files.extents))
         _refuse_other_versions(log, found)
         log.steadily(lambda connection: _create_views(connection, files.segments_root))
         if not log.steadily(lambda connection: footers.count(connection, files.segments_root, found)):

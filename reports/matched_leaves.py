@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import IO, Any
 
+from crawl_audit import views
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.leaf_sql import leaf_text
 from reports.log import Log, sql_text
@@ -43,7 +44,9 @@ def _view(log: Log) -> str:
     files = sorted(Path(log.files.segments_root).glob("*/*/decision.parquet"))
     wanted = "log, seq, site, scheme, host, port, target, recorded_at"
     leaf = f"sha256('\\x00'::BLOB || encode({leaf_text('decision')}))"
-    source = relation("decision", files)
+    # Without files of its own here the log is one that Spark reads elsewhere: all of them are one relation there.
+    every = f"SELECT * FROM {views.parquet('decision', log.files.segments_root)}"  # noqa: S608 - quoted there
+    source = relation("decision", files) if files else every
     return f"CREATE OR REPLACE TEMP VIEW decision_leaf AS SELECT {wanted}, {leaf} AS leaf FROM ({source})"  # noqa: S608 - quoted there
 
 

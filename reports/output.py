@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.1
 """Between two looks at how far a query is."""
+_SHOWING = threading.Lock()
 
 
 class Format(StrEnum):
@@ -77,23 +78,43 @@ def write(content: str, path: str | None) -> None:
 
 
 @contextmanager
+def _display() -> Iterator[bool]:
+    """Whether to show what is going on: on a terminal, and where nothing is shown already."""
+    if not sys.stderr.isatty() or not _SHOWING.acquire(blocking=False):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        _SHOWING.release()
+
+
+@contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show on a terminal that work is going on; nothing anywhere else."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
+    with _display() as shown:
+        if not shown:
+            yield
+            return
+        from rich.console import Console
 
-    with Console(stderr=True).status(what):
-        yield
+        with Console(stderr=True).status(what):
+            yield
 
 
 @contextmanager
 def watching(what: str, log: Log) -> Iterator[None]:
     """Show on a terminal how far the running query of a log is, and its name; nothing anywhere else."""
-    if not sys.stderr.isatty():
-        yield
-        return
+    with _display() as shown:
+        if not shown:
+            yield
+            return
+        with _looking(what, log):
+            yield
+
+
+@contextmanager
+def _looking(what: str, log: Log) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -119,14 +140,28 @@ def watching(what: str, log: Log) -> Iterator[None]:
 
 
 @contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal which step of some work is done now; called with its name.  Nothing elsewhere."""
+    with _display() as shown:
+        if not shown:
+            yield lambda _step: None
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(what) as status:
+            yield lambda step: status.update(f"{what}: {step}")
+
+
+@contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal, moved by what is yielded: called with what is done and the total.  Nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+    with _display() as shown:
+        if not shown:
+            yield lambda _done, _total: None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -95,9 +95,10 @@ class ProvedDecision:
             self._error("B3", f"seq {snapshot.seq}", "The fetch was successful, but the snapshot names no robots.txt.")
         granted = allowances(settings)
         lag = granted.pace_lag_us if made["basis"] == Basis.CRAWL_DELAY else granted.lag_us
-        until = min(shot["valid_until"], shot["recorded_at"] + DAY_US)
+        taken = shot["recorded_at"] if shot["fetched_at"] is None else shot["fetched_at"]
+        until = min(shot["valid_until"], taken + DAY_US)
         if granted.last_good_us and shot["outcome"] == RobotsOutcome.SUCCESSFUL:
-            until = max(until, shot["recorded_at"] + granted.last_good_us)
+            until = max(until, taken + granted.last_good_us)
         if made["basis"] != Basis.ROBOTS_TXT and made["recorded_at"] > until + lag:
             self._error("B5", where, "The snapshot was no longer valid when the decision was made.")
 

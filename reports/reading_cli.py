@@ -14,6 +14,7 @@ from reports.options import FromOption, LogArgument, ToOption
 from reports.output import Format
 from reports.period import UsageError, parse_period
 from reports.query import ROWS_MAX, SECONDS_MAX, rendered, run
+from reports.torn_uploads import located
 
 FAILED, INCOMPLETE = 1, 3
 
@@ -52,10 +53,10 @@ def status_command(log: LogArgument, form: Annotated[Plain, typer.Option("--form
     """
     from reports import status
 
-    files = look(log)
+    files = look(log, torn=True)
     if files.segments:
         with output.waiting("Reading the log"), open_log(log) as opened:
-            answer = status.status(opened.files, opened)
+            answer = status.status(files, opened)
     else:
         answer = status.status(files, None)
     output.emit(answer, status.document(answer), render.Table((), ()), Format(form.value), None)
@@ -83,6 +84,7 @@ def explain_command(
     with open_log(log) as opened, output.watching("Searching the log", opened):
         answer = explain.explain(opened, wanted)
     if answer is not None and proof is not None:
+        located(log)  # the originals, which may have to be fetched
         with output.waiting("Making the proof"):
             made = explain.proof_text(log, answer, withhold)
         output.write(made, proof)

@@ -12,11 +12,13 @@ import typer
 
 from crawl_audit.errors import ConfigurationError
 from reports import declarations, operator_file, output, report
+from reports.engines import Engine, open_in
 from reports.kinds.registry import KINDS
 from reports.levels import Level
 from reports.log import open_log
 from reports.matching import parse_subject
 from reports.options import (
+    EngineOption,
     FormOption,
     FromOption,
     KeyOption,
@@ -90,6 +92,7 @@ def _command(kind: Kind) -> Callable[..., None]:
         lang: LanguageOption = Language.EN,
         strict: StrictOption = False,
         url_key: KeyOption = None,
+        engine: EngineOption = Engine.DUCKDB,
         out: OutOption = None,
     ) -> None:
         _refuse(kind, site=site, as_of=as_of, previous=previous, publish=publish)
@@ -99,7 +102,7 @@ def _command(kind: Kind) -> Callable[..., None]:
         declared, earlier = declarations.read(operator), _earlier(kind, previous)
         period = parse_period(start, end)
         subject = None if site is None else parse_subject(site)
-        with open_log(log) as opened, output.watching(f"Report {kind.name}", opened):
+        with open_in(engine, log) as opened, output.watching(f"Report {kind.name}", opened):
             question = Question(
                 log=opened,
                 period=period,

@@ -23,6 +23,7 @@ from crawl_audit.leaf_sql import leaf_select
 from crawl_audit.segment_sql import empty_select, exact_glob, sql_quote
 from reports.evidence_form import SEGMENT_NAME, WITHHELD
 from reports.log import look, sentence
+from reports.remote_session import refuse_change
 from reports.segments_lock import segments_lock, sole_custodian
 from reports.withholding_sql import names_of
 
@@ -168,6 +169,7 @@ def open_bench(path: str) -> Iterator[Bench]:
 
     What a custodian who was killed had signed already is published first.  Errors are one sentence.
     """
+    refuse_change(path)
     root = look(path).root
     with sole_custodian(root), plainly(f"The log directory {root} cannot be changed"):
         work = root / "tmp" / f"custody-{os.getpid()}"
@@ -184,6 +186,7 @@ def open_bench(path: str) -> Iterator[Bench]:
 @contextmanager
 def open_to_look(path: str) -> Iterator[Bench]:
     """The log directory ``path`` for a custodian who changes nothing; needs no right to write there."""
+    refuse_change(path)
     root = look(path).root
     with (
         plainly(f"The log directory {root} cannot be read"),

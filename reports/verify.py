@@ -21,6 +21,7 @@ from reports import (
     verify_proof,
     verify_records,
     verify_seals,
+    verify_shared,
 )
 from reports.brought import Brought
 from reports.evidence import DamagedError, Evidence, open_evidence
@@ -157,6 +158,8 @@ def _verified(evidence: Evidence, brought: Brought, replay: bool, progress: Prog
             with _going_on(run, name, log, tally):
                 check(run, log, tally)
     everything = Tally(log="")
+    with _going_on(run, "shared robots.txt", "", everything):
+        verify_shared.check(evidence, run.findings, run.tallies)
     with _going_on(run, "custody", "", everything):
         verify_custody.check(evidence, run.findings, brought.trust)
     verify_heads.check_absent(evidence, run.trees, brought, run.findings)

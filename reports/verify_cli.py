@@ -9,6 +9,7 @@ import typer
 
 from reports import brought, output, render, verify, verify_text
 from reports.findings import Result
+from reports.torn_uploads import located
 
 
 class Form(StrEnum):
@@ -26,7 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def verify_command(
     evidence: Annotated[
-        str, typer.Argument(metavar="EVIDENCE", help="log directory, export directory, bundle.duckdb or proof.json")
+        str,
+        typer.Argument(
+            metavar="EVIDENCE", help="log or export directory, s3://bucket/prefix, bundle.duckdb, proof.json"
+        ),
     ],
     pin: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="a signed head of a log that you kept; may be repeated")
@@ -54,6 +58,7 @@ def verify_command(
       crawl-audit verify ./bundle.duckdb --pin head.txt --tsa-ca tsa.pem --format json
     """
     given = brought.read(pins=pin or (), trust=trust or (), witnesses=witness or (), tsa_ca=tsa_ca or ())
+    located(evidence)  # what lies in an object store is fetched first, which shows how far it is
     with output.progress("Verifying") as advance:
         answer = verify.verify(evidence, brought=given, replay=not no_replay, progress=advance)
     if form is Form.JSON:

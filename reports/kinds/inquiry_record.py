@@ -103,7 +103,7 @@ ROBOTS = (
         regulator=Show.AS_IS,
     ),
     Field(name="authority", form=Form.TEXT, meaning="scheme, host and port it governs"),
-    Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar or `observed`", words=SOURCES),
+    Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar, `observed` or `shared`", words=SOURCES),
     Field(name="status", form=Form.COUNT, meaning="HTTP status", label="HTTP status", public=Show.AS_IS),
     Field(
         name="outcome",

@@ -177,7 +177,17 @@ class _Told:
             "fetches": version.fetches,
             **{
                 name: first[name]
-                for name in ("source", "status", "outcome", "error", "truncated", "looks_like_html", "final_url")
+                for name in (
+                    "source",
+                    "fetched_at",
+                    "origin_log",
+                    "status",
+                    "outcome",
+                    "error",
+                    "truncated",
+                    "looks_like_html",
+                    "final_url",
+                )
             },
             "sha256": version.digest,
             "bytes": first["body_bytes"],

@@ -27,7 +27,15 @@ VERSION = (
     _at("in_force_until", "until when decisions might rest on it; null: it never came into force", "In force until"),
     Field(name="in_force", form=Form.FLAG, meaning="whether it came into force; what only a crawler saw may not have"),
     Field(name="fetches", form=Form.COUNT, meaning="copies of it, one after the other", label="Copies"),
-    Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar or `observed`: the first copy"),
+    Field(name="source", form=Form.TEXT, meaning="`fetched` by the sidecar, `observed` or `shared`: the first copy"),
+    Field(
+        name="fetched_at",
+        form=Form.INSTANT,
+        meaning="when a shared first copy was complete where it was fetched; null: it is not shared",
+        label="Fetched there",
+        regulator=Show.AS_IS,
+    ),
+    Field(name="origin_log", form=Form.TEXT, meaning="log of the sidecar that fetched it; null: it is not shared"),
     Field(
         name="status", form=Form.COUNT, meaning="HTTP status of the first copy; null: no answer", label="HTTP status"
     ),

@@ -124,6 +124,13 @@ def _authority(one: dict[str, Any], words: Words) -> Section:
             )
         if version["signals"]:
             facts.append((words("Signals"), version["signals"]))
+        if version["origin_log"] is not None:
+            facts.append(
+                (
+                    words("Shared"),
+                    words("fetched by {log} at {time}", log=version["origin_log"], time=version["fetched_at"]),
+                )
+            )
         if not version["in_force"]:
             facts.append((words("In force"), words("no: seen by a crawler while another copy was in force")))
         if version["error"] is not None:

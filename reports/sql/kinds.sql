@@ -10,4 +10,6 @@ UNION ALL SELECT 'run', count(*) FROM run
 UNION ALL SELECT 'seal', count(*) FROM seal
 UNION ALL SELECT 'anchor', count(*) FROM anchor
 UNION ALL SELECT 'gap', count(*) FROM gap
-UNION ALL SELECT 'custody', count(*) FROM custody;
+UNION ALL SELECT 'custody', count(*) FROM custody
+UNION ALL SELECT 'fleet_node', count(*) FROM fleet_node
+UNION ALL SELECT 'fleet_head', count(*) FROM fleet_head;

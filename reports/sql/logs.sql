@@ -9,14 +9,14 @@ WITH counted AS (
            min(recorded_at) FILTER (WHERE event = 'start') AS started_at,
            max(recorded_at) FILTER (WHERE event = 'stop') AS stopped_at,
            max(reason) FILTER (WHERE event = 'stop') AS stop_reason,
-           bool_or(event = 'custody') AS custodian
+           bool_or(event IN ('custody', 'fleet')) AS custodian
     FROM run GROUP BY log
 ), sealed AS (
     SELECT log, count(*) AS seals, max(recorded_at) AS last_seal_at, max(dropped) AS dropped
     FROM seal GROUP BY log
 )
 SELECT counted.*, ran.node, coalesce(ran.modes, []) AS modes, ran.started_at, ran.stopped_at, ran.stop_reason,
-       coalesce(ran.custodian, false) AS custodian, -- a log that only says what was done to others
+       coalesce(ran.custodian, false) AS custodian, -- a log that only speaks of other logs
        coalesce(sealed.seals, 0) AS seals, sealed.last_seal_at, coalesce(sealed.dropped, 0) AS dropped
 FROM counted LEFT JOIN ran ON ran.log = counted.log LEFT JOIN sealed ON sealed.log = counted.log
 ORDER BY counted.first_at, counted.log;

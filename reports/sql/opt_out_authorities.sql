@@ -5,7 +5,7 @@ WITH asked AS (
       AND ($end::TIMESTAMP IS NULL OR recorded_at < $end::TIMESTAMP)
 ),
 last_copy AS (
-    SELECT scheme, host, port, max_by((outcome, error IS NULL), (recorded_at, log, seq)) AS copy
+    SELECT scheme, host, port, max_by({'outcome': outcome, 'answered': error IS NULL}, (recorded_at, log, seq)) AS copy
     FROM snapshot
     -- that a crawler could not reach it says nothing about the site
     WHERE NOT (source = 'observed' AND outcome = 'unreachable')
@@ -14,9 +14,9 @@ last_copy AS (
     GROUP BY scheme, host, port
 )
 SELECT CASE WHEN c.copy IS NULL THEN 'never_fetched'
-            WHEN c.copy[1] = 'successful' THEN 'with_robots'
-            WHEN c.copy[1] = 'unavailable' THEN 'unavailable'
-            WHEN c.copy[2] THEN 'unreachable_status'
+            WHEN c.copy.outcome = 'successful' THEN 'with_robots'
+            WHEN c.copy.outcome = 'unavailable' THEN 'unavailable'
+            WHEN c.copy.answered THEN 'unreachable_status'
             ELSE 'unreachable_network' END AS state,
        count(*) AS authorities
 FROM asked AS a LEFT JOIN last_copy AS c ON c.scheme = a.scheme AND c.host = a.host AND c.port = a.port

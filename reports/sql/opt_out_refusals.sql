@@ -122,8 +122,10 @@ FROM seen AS s LEFT JOIN (
            CAST(sum(denied_after) AS BIGINT) AS denied_after, CAST(sum(exempt_after) AS BIGINT) AS exempt_after
     FROM by_site GROUP BY protocol, use
 ) AS r ON r.protocol = s.protocol
-UNION ALL BY NAME
-SELECT 'site' AS what, * FROM (
+UNION ALL
+SELECT 'site', protocol, use, site, NULL, NULL, NULL, NULL, NULL, NULL, NULL, authorities, first_seen, last_seen,
+       forwarded_before, forwarded_after, denied_after, exempt_after, listed_of
+FROM (
     SELECT *, count(*) OVER () AS listed_of FROM by_site
     ORDER BY forwarded_after DESC, site, protocol, use LIMIT $rows_max
 )

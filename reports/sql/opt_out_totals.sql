@@ -1,5 +1,6 @@
 -- What was decided in the period, by why: the counts that an account of opt-outs rests on.
-SELECT * REPLACE (CAST(day AS VARCHAR) AS day)
+SELECT basis, mode, verdict, action, CAST(day AS VARCHAR) AS day, requests, over_24h, after_validity,
+       protego_allows, protego_disallows, protego_silent
 FROM (
     SELECT d.basis, d.mode, d.verdict, d.action, CAST(d.recorded_at AS DATE) AS day,
            count(*) AS requests,

@@ -164,7 +164,7 @@ def test_what_is_no_log_directory_is_refused(tmp_path: Path, mixed: logs.LogBuil
     assert "is a file" in refused("status", file, code=2)
     assert "no `segments/`" in refused("inquiry", tmp_path, "example.com", code=2)
     assert "no `segments/`" in refused("status", mixed.root / "segments", code=2)
-    assert "copy the log" in refused("status", "s3://bucket/log", code=2)
+    assert "copy the log" in refused("status", "https://bucket/log", code=2)
     with pytest.raises(NotALogError):
         look(str(tmp_path))
 

@@ -187,3 +187,20 @@ def test_what_was_asked_before_is_not_asked_again_and_is_nobody_elses_to_change(
         assert [row["log"] for row in again] != ["changed"]
         assert len(again) == len(first) == 1
         assert opened.rows("runs", start=None, end=logs.after(0)) == []
+
+
+def test_one_thing_is_shown_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _terminal(monkeypatch) as terminal:
+        with output.waiting("Reading"), output.progress("Fetching") as advance, output.steps("Compacting") as step:
+            advance(1, 2)
+            step("decision")
+        with output.steps("Compacting") as step:
+            step("completion")
+            time.sleep(0.3)
+        with output.progress("Fetching again") as advance:
+            advance(1, 2)
+    shown = terminal.so_far
+    assert "Reading" in shown
+    assert "Compacting: completion" in shown
+    assert "Fetching again" in shown
+    assert "decision" not in shown
