@@ -45,6 +45,8 @@ _KIND_MEANINGS = {
     "anchor": "somebody outside has seen a head of the log's tree",
     "gap": "requests left before their record was durable (`fail_open`)",
     "custody": "what was done to logs after they were written: erased, pruned, held",
+    "fleet_node": "a sidecar was enrolled in the fleet, or retired",
+    "fleet_head": "what one round of the fleet's job found of one log",
 }
 
 

@@ -211,6 +211,7 @@ STORED = {
         FROM new_body AS b JOIN numbered AS s ON s.what = 'robots_body' AND s.id = b.rowid""",
     "snapshot": """
         SELECT s.seq, make_timestamp(t.at_us) AS recorded_at, p.scheme, p.host, p.port, t.source,
+               NULL::TIMESTAMP AS fetched_at, NULL AS origin_log,
                CASE WHEN p.place % 33 = 0 THEN p.authority || '/robots-en.txt' ELSE p.authority || '/robots.txt' END
                  AS final_url,
                CASE WHEN p.place % 33 = 0 THEN [p.authority || '/robots-en.txt'] ELSE []::VARCHAR[] END AS redirects,

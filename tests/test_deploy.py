@@ -13,10 +13,12 @@ import httpx
 import kubernetes_validate
 import pytest
 import trustme
+import typer
 import yaml
 
 from proxy_addon import admin, ca, settings
 from proxy_addon.metrics import Metrics
+from reports import fleet_cli
 from tests.end_to_end.harness import make_site, running
 from tests.test_image import SHIPPED, STAGES
 
@@ -375,3 +377,80 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
 def test_the_probed_and_scraped_paths_are_those_of_the_admin_port() -> None:
     served = set(re.findall(r'r"(/\w+)"', Path(admin.__file__).read_text(encoding="utf-8")))
     assert {"/livez", "/readyz", "/metrics"} <= served
+
+
+# ---- a fleet
+
+FLEET = DEPLOY / "fleet"
+
+
+def fleet(*parts: str) -> list[dict[str, Any]]:
+    paths = sorted(FLEET.joinpath(*parts).glob("*.yaml"))
+    return [document for path in paths for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+FLEET_MANIFESTS = [document for document in fleet() if document["kind"] != "Kustomization"]
+JOBS = [document for document in FLEET_MANIFESTS if document["kind"] == "CronJob"]
+
+
+@pytest.mark.parametrize("document", FLEET_MANIFESTS, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}")
+@pytest.mark.parametrize("version", ["1.33", "1.37"])
+def test_a_manifest_of_the_fleet_is_valid(document: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("part", [(), ("sidecars",)], ids=["jobs", "sidecars"])
+def test_the_fleets_kustomizations_name_every_file(part: tuple[str, ...]) -> None:
+    (kustomization,) = (one for one in fleet(*part) if one["kind"] == "Kustomization")
+    named = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
+    there = {path.name for path in FLEET.joinpath(*part).glob("*.yaml")} - {"kustomization.yaml"}
+    assert named - {"../../kubernetes"} == there
+
+
+@pytest.mark.parametrize("document", JOBS, ids=lambda one: one["metadata"]["name"])
+def test_a_job_of_the_fleet_runs_confined_with_a_command_that_exists(document: dict[str, Any]) -> None:
+    pod = pod_of(document)["spec"]
+    (only,) = pod["containers"]
+    context = only["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"] and pod["automountServiceAccountToken"] is False
+    assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
+    assert context["capabilities"] == {"drop": ["ALL"]} and "memory" in only["resources"]["limits"]
+    assert document["spec"]["concurrencyPolicy"] == "Forbid"
+    mounts = {mount["mountPath"] for mount in only["volumeMounts"]}
+    assert {"/cache", "/tmp"} <= mounts
+    group, command, *arguments = only["args"]
+    known = {option for one in typer.main.get_group(fleet_app()).commands[command].params for option in one.opts}
+    assert group == "fleet"
+    assert {word for word in arguments if word.startswith("--")} <= known
+    for word in arguments:
+        if word.startswith("/"):
+            assert any(word.startswith(mount) for mount in mounts), f"{word} lies in no volume"
+
+
+def fleet_app() -> typer.Typer:
+    made = typer.Typer()
+    fleet_cli.register(made)
+    return made.registered_groups[0].typer_instance
+
+
+def test_a_sidecar_of_the_fleet_ships_and_its_crawler_is_nobody_for_the_store() -> None:
+    (patch,) = (one for one in fleet("sidecars") if one["kind"] == "StatefulSet")
+    (settings_map,) = (one for one in fleet("sidecars") if one["kind"] == "ConfigMap")
+    (base,) = documents("statefulset.yaml")
+    assert patch["metadata"] == {"name": base["metadata"]["name"], "namespace": base["metadata"]["namespace"]}
+    (patched,) = patch["spec"]["template"]["spec"]["initContainers"]
+    assert container(pod_of(base), "crawl-audit-proxy")["name"] == patched["name"]
+    assert "containers" not in patch["spec"]["template"]["spec"]
+    given = tomllib.loads(settings_map["data"]["crawl-audit.toml"])
+    plain = tomllib.loads(documents("settings.yaml")[0]["data"]["crawl-audit.toml"])
+    assert given.pop("ship")["url"].startswith("s3://")
+    assert given == plain
+
+
+def test_the_settings_of_a_sidecar_of_the_fleet_are_accepted(tmp_path: Path) -> None:
+    (settings_map,) = (one for one in fleet("sidecars") if one["kind"] == "ConfigMap")
+    file = tmp_path / "crawl-audit.toml"
+    file.write_text(settings_map["data"]["crawl-audit.toml"], encoding="utf-8")
+    chosen = settings.load(file)
+    grace = pod_of(documents("statefulset.yaml")[0])["spec"]["terminationGracePeriodSeconds"]
+    assert chosen.ship.drain_timeout_s + chosen.drain_timeout_s < grace

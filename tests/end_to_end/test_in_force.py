@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,15 @@ class World:
             server_ip=None,
             too_many_redirects=False,
             not_modified=status == 304,
+            **self._shared(status),
         )
+
+    def _shared(self, status: int | None) -> dict[str, Any]:
+        """Now and then the answer is another sidecar's, fetched a moment before and still valid."""
+        if status == 304 or self.chance.random() > 0.3:
+            return {}
+        ago_us = self.chance.randrange(logs.SECOND * 9 // 10)
+        return {"fetched_at": Instant(self.now - ago_us), "origin_log": "another"}
 
     async def one(self) -> None:
         """A crawler asks for a page, or for robots.txt."""
