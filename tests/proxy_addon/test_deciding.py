@@ -23,7 +23,7 @@ from crawl_audit.signal_policy import SignalPolicy
 from crawl_audit.target import Scope, Target
 from proxy_addon.addon import AuditAddon
 from proxy_addon.deciding import Asked, Decided, Decider
-from proxy_addon.pacing import Pacer
+from proxy_addon.pacing import OwnMarks, Pacer
 from proxy_addon.robots_cache import InForce
 from tests.proxy_addon.fakes import FakeCache, Parts, flow, production
 
@@ -60,7 +60,8 @@ class Desk:
         hold_max_s: float = 5.0,
     ) -> None:
         self.cache = FakeCache(body)
-        self.pacer = Pacer(enforce=enforce, hold_max_s=hold_max_s)
+        self.marks = OwnMarks()
+        self.pacer = Pacer(enforce=enforce, hold_max_s=hold_max_s, marks=self.marks)
         self.decider = Decider(cache=self.cache, mode=mode, policy=policy or Policy(), pacer=self.pacer)
 
     async def ask(self, path: str = "/a") -> Decided:
@@ -139,7 +140,7 @@ async def test_without_a_pace_asked_nothing_is_held() -> None:
     desk = Desk(b"User-agent: *\nDisallow: /x\n")
     for _ in range(3):
         assert (await desk.ask()).decision.held_ms is None
-    assert len(desk.pacer) == 1
+    assert len(desk.marks) == 1
 
 
 @scenario
