@@ -34,6 +34,8 @@ RUN ["python", "-m", "venv", "--without-pip", "/opt/crawl-audit"]
 FROM build AS proxy-environment
 RUN ["/opt/build/bin/python", "-m", "pip", "--python", "/opt/crawl-audit/bin/python", "install", "--only-binary", ":all:", "--require-hashes", "-r", "requirements/proxy.txt"]
 RUN ["/opt/build/bin/python", "-m", "pip", "--python", "/opt/crawl-audit/bin/python", "install", "--no-index", "--no-deps", "--find-links", "/dist", "crawl-audit"]
+# 15 MB that nothing here opens: a second build of zstandard for interpreters other than CPython, mitmproxy's web page.
+RUN ["find", "/opt/crawl-audit/lib", "(", "-path", "*/zstandard/_cffi.*.so", "-o", "-path", "*/mitmproxy/tools/web/static/*", "-type", "f", ")", "-delete"]
 RUN ["/opt/crawl-audit/bin/python", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "checked-hash", "-x", "/pygments/lexers/", "/opt/crawl-audit/lib"]
 
 FROM build AS auditor-environment
