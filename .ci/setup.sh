@@ -31,9 +31,12 @@ if [ "$(base "$venv/bin/python")" != "$(base "$python")" ]; then
 fi
 rm -f "$venv"/.set-up-*
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
-# Wheels only: nothing that was downloaded runs before it is used. The project itself is built by the locked backend.
+# Wheels only: nothing that was downloaded runs before it is used. The one exception is Spark, which the tests compare
+# reports with and which is published as source alone. The project itself is built by the locked backend.
+forms=(--only-binary :all:)
+if [ "$level" = dev ]; then forms+=(--no-binary pyspark); fi
 if ! {
-    pip install --only-binary :all: --require-hashes -r requirements/build.txt -r "requirements/$level.txt" &&
+    pip install "${forms[@]}" --require-hashes -r requirements/build.txt -r "requirements/$level.txt" &&
         pip install --no-index --no-deps --no-build-isolation --editable .
 } > "$venv/set-up.log" 2>&1; then
     tail -n 20 "$venv/set-up.log" >&2
