@@ -91,7 +91,8 @@ def plot(sizes: dict[int, dict[str, Cost]], to: Path) -> None:
     guide = [{"exchanges": size, "seconds": 0.5 * size / first} for size in (first, last)]
     scale = {"type": "log", "nice": False}
     axes = {
-        "x": {"field": "exchanges", "type": "quantitative", "scale": scale, "title": "exchanges in the log"},
+        "x": {"field": "exchanges", "type": "quantitative", "scale": scale, "title": "exchanges in the log"}
+        | {"axis": {"values": sorted(sizes), "format": ",d", "labelFlush": True}},
         "y": {"field": "seconds", "type": "quantitative", "scale": {"type": "log"}, "title": "seconds"},
     }
     commands = {"field": "command", "type": "nominal", "sort": {"field": "seconds", "op": "max", "order": "descending"}}
@@ -108,7 +109,15 @@ def plot(sizes: dict[int, dict[str, Cost]], to: Path) -> None:
             {
                 "data": {"values": rows},
                 "mark": {"type": "line", "point": True},
-                "encoding": {**axes, "color": {**commands, "scale": {"scheme": "tableau20"}, "title": None}},
+                "encoding": {
+                    **axes,
+                    "color": {
+                        **commands,
+                        "scale": {"scheme": "tableau20"},
+                        "title": None,
+                        "legend": {"labelLimit": 300},
+                    },
+                },
             },
         ],
     }

@@ -174,7 +174,7 @@ async def _paced(address: tuple[str, int], port: int, rate: float, seconds: floa
                 break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             sent = time.perf_counter()
-            result.failures += not await connection.ask(f"/page/{number}/{count}")
+            result.failures += not await connection.ask(f"/page/{number}/{count}", "127.0.0.2")
             result.latencies_ms.append((time.perf_counter() - sent) * 1000)
         connection.close()
 
