@@ -100,6 +100,7 @@ def plot(sizes: dict[int, dict[str, Cost]], to: Path) -> None:
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": 520,
         "height": 360,
+        "padding": {"left": 5, "top": 10, "right": 30, "bottom": 5},
         "layer": [
             {
                 "data": {"values": guide},
