@@ -112,7 +112,8 @@ def missing_rows(path: Path, last_seq: int | None) -> list[Row]:
     found = [row for row in _rows(octets) if last_seq is None or row[0] > last_seq]
     if last_seq is not None and found and found[0][0] != last_seq + 1:
         raise LogFormatError(
-            f"The live file of {path.name} ends with record {last_seq}, but its front goes on with {found[0][0]}"
+            f"The live file {path.name.removesuffix('.front')} ends with record {last_seq},"
+            f" but its front goes on with {found[0][0]}"
         )
     return found
 

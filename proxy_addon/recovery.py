@@ -191,7 +191,7 @@ def _without_unused(directory: LogDirectory, paths: list[Path], known: Known, fo
             live = _open(directory, path, found)
             extent = live.extent()
             live.close()
-        except duckdb.Error as error:
+        except (duckdb.Error, LogFormatError) as error:
             if not is_damage(error):
                 raise
             _condemn(directory, path, first_line(error), found)

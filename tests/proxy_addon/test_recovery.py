@@ -68,6 +68,12 @@ class Dead:
         assert self.journal.live is not None
         self.journal.live.close()
 
+    def die_at_once(self) -> None:
+        """As kill -9: what only the front has stays there."""
+        assert self.journal.live is not None
+        self.journal.live._in_doubt = True
+        self.journal.live.close()
+
 
 @pytest.fixture
 def dead(tmp_path: Path) -> Dead:
@@ -315,6 +321,39 @@ def test_quarantine_never_overwrites(dead: Dead, tmp_path: Path) -> None:
         path.write_bytes(b"not a database" * 1000)
         recovered(tmp_path)
     assert sorted(file.name for file in (tmp_path / "quarantine").iterdir()) == [path.name, path.name + ".1"]
+
+
+def test_what_only_the_front_has_is_recovered_like_all_else(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.seal()
+    assert dead.journal.live is not None
+    dead.journal.live.move()
+    dead.write(incident("b"), decision(1))
+    dead.die_at_once()
+    assert words(recovered(tmp_path)) == ["recovered_log"]
+    check(tmp_path)
+    assert kinds(tmp_path)[2:5] == ["incident:test", "decision", "completion:unknown_after_crash"]
+
+
+def test_a_live_file_that_lost_what_its_front_goes_on_from_is_kept_and_told_of(dead: Dead, tmp_path: Path) -> None:
+    """A disk that said it had written what it had not: the sidecar starts all the same."""
+    dead.write(incident("a"), incident("b"), incident("c"))
+    assert dead.journal.live is not None
+    dead.journal.live.move()
+    dead.journal.live._connection.execute("DELETE FROM live.entry WHERE seq = 2")
+    dead.write(incident("d"))
+    dead.die_at_once()
+    assert words(recovered(tmp_path)) == ["quarantined_file"]
+    names = {file.name for file in (tmp_path / "quarantine").iterdir()}
+    assert {f"{LOG}.000000.duckdb", f"{LOG}.000000.duckdb.front"} <= names
+
+
+def test_a_front_without_its_live_file_is_kept_and_told_of(dead: Dead, tmp_path: Path) -> None:
+    dead.write(incident("a"))
+    dead.die_at_once()
+    dead.directory.live_file(LOG, 0).unlink()
+    assert words(recovered(tmp_path)) == ["quarantined_file"]
+    assert [file.name for file in (tmp_path / "quarantine").iterdir()] == [f"{LOG}.000000.duckdb.front"]
 
 
 def test_a_file_with_changed_records_is_not_published_but_kept(dead: Dead, tmp_path: Path) -> None:
