@@ -126,7 +126,7 @@ class FileStore:
         try:
             return path.stat().st_mtime + lifetime_s < self._clock()
         except FileNotFoundError:
-            return True
+            return False  # given back a moment ago: what stands there by now is somebody's who asks next
 
     def _put(self, key: str, value: bytes, lifetime_s: float, lease: Lease | None) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
