@@ -17,9 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crawl_audit.errors import ConfigurationError
-from crawl_audit.records import Incident, Instant
-from crawl_audit.text import storable
-from proxy_addon import shipped_log
+from crawl_audit.records import Incident
+from proxy_addon import quarantine, shipped_log
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.operational_log import about
 from proxy_addon.ship_options import ShipOptions
@@ -161,7 +160,7 @@ class ShipJob:
                 self._told.add(sentence)
                 logger.error("%s", sentence, extra=about("ship_conflict"))
                 if sentence in status.conflicts and self._record is not None:
-                    self._record(_incident(sentence))
+                    self._record(quarantine.incident("ship_conflict", sentence))
 
 
 def finish(directory: LogDirectory, options: ShipOptions | None, *, drain_s: float) -> None:
@@ -169,14 +168,3 @@ def finish(directory: LogDirectory, options: ShipOptions | None, *, drain_s: flo
     job = ShipJob(directory, options, drain_s=drain_s)
     job.start(lambda _: None)
     job.finish()
-
-
-def _incident(sentence: str) -> Incident:
-    return Incident(
-        recorded_at=Instant(time.time_ns() // 1000),
-        incident="ship_conflict",
-        exchange_id=None,
-        crawler=None,
-        client=None,
-        detail=storable(sentence, 1000),
-    )
