@@ -21,8 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import fleet_day
-from benchmarks.fleet_shipping import ship
+from benchmarks import fleet_day, fleet_sidecars
 from benchmarks.reports import cost
 
 
@@ -48,14 +47,6 @@ def generate(root: Path, day: fleet_day.FleetDay, processes: int) -> Iterator[st
 
 def _generated(root: Path, day: fleet_day.FleetDay, share: range) -> None:
     fleet_day.generate(root, day, only=share)
-
-
-def shipped(root: Path, address: str) -> Iterator[str]:
-    """Upload everything, as sidecars would."""
-    began = time.perf_counter()
-    segments = ship(root, address)
-    took = time.perf_counter() - began
-    yield f"{segments:,} segments shipped in {took:.0f} s, {segments / took:.0f} a second"
 
 
 def measured(name: str, *arguments: str, runs: int = 1) -> Iterator[str]:
@@ -87,7 +78,7 @@ def _lines(given: argparse.Namespace) -> Iterator[str]:
         )
         yield from generate(Path(given.place), day, given.processes)
     elif given.command == "ship":
-        yield from shipped(Path(given.place), given.address)
+        yield from fleet_sidecars.ship(Path(given.place), given.address, processes=given.processes)
     elif given.command == "compact":
         yield from measured("compact", "fleet", "compact", given.place)
     elif given.command == "inquiry":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.verify import ROBOTS, _leaves, _targets
+from benchmarks.verify import ROBOTS, completions, leaves_between, targets
 from crawl_audit import records, robots, schema
 from crawl_audit.records import Instant
 from crawl_audit.seal import Frontier, checkpoint_text, merkle_root, origin
@@ -78,7 +78,7 @@ def _templates(connection: duckdb.DuckDBPyConnection) -> None:
         " rule_line BIGINT, group_tokens VARCHAR[], protego_verdict VARCHAR, divergent BOOLEAN)"
     )
     names = ("verdict", "basis", "rule", "rule_line", "group_tokens", "protego_verdict", "divergent")
-    for number, target in enumerate(_targets()):
+    for number, target in enumerate(targets()):
         one = asdict(logs.decision("www.site0.example", target, body=ROBOTS))
         values = [list(one[name]) if name == "group_tokens" else one[name] for name in names]
         connection.execute("INSERT INTO target VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [number, target, *values])
@@ -98,7 +98,7 @@ def _log(connection: duckdb.DuckDBPyConnection, root: Path, day: FleetDay, numbe
     exchanges = day.share(number)
     _exchanges(connection, log, number, sites, exchanges, day.segments, len(made.records))
     leaves = [schema.leaf(schema.parse_entry(logs.entry(record))) for record in made.records]
-    leaves += _leaves(connection, len(made.records), 2 * exchanges + day.segments)
+    leaves += leaves_between(connection, len(made.records), 2 * exchanges + day.segments)
     start, tree, first, done = made.records[0], Frontier(), 0, 0
     assert isinstance(start, records.Run)
     for segment in range(day.segments):
@@ -174,19 +174,9 @@ def _exchanges(
           'forwarded' AS action, NULL::VARCHAR AS exemption, NULL::VARCHAR AS detail, NULL::BIGINT AS crawl_delay_ms,
           NULL::BIGINT AS request_interval_ms, NULL::BIGINT AS since_previous_ms, NULL::BIGINT AS held_ms,
           md5(h::VARCHAR) AS salt, n
-        FROM placed JOIN asked AS a USING (place) JOIN target AS t ON t.which = n % {len(_targets())}
+        FROM placed JOIN asked AS a USING (place) JOIN target AS t ON t.which = n % {len(targets())}
     """)
-    connection.execute("""
-        CREATE OR REPLACE TABLE completion AS SELECT log, seq + 1 AS seq, v,
-          recorded_at + INTERVAL 2 MILLISECOND AS recorded_at, seq AS decision_seq, 'completed' AS outcome,
-          NULL::VARCHAR AS error, 200::BIGINT AS status, 0::BIGINT AS request_bytes,
-          (1000 + n % 9000)::BIGINT AS response_bytes, 'text/html; charset=utf-8' AS content_type, 'text' AS modality,
-          sha256(salt) AS body_sha256, 12::BIGINT AS duration_ms, '192.0.2.1' AS server_ip,
-          'HTTP/1.1' AS http_version, NULL::VARCHAR AS barrier FROM decision
-    """)
-    for kind in ("decision", "completion"):
-        wanted = ", ".join(f"{name}::{sql_type} AS {name}" for name, sql_type in schema.stored_columns(kind))
-        connection.execute(f"CREATE OR REPLACE TABLE {kind} AS SELECT {wanted} FROM {kind}")
+    completions(connection)
 
 
 def _segment(

@@ -64,7 +64,7 @@ def _templates(connection: duckdb.DuckDBPyConnection) -> None:
         "CREATE TABLE target (which INTEGER, target VARCHAR, verdict VARCHAR, basis VARCHAR, rule VARCHAR,"
         " rule_line BIGINT, group_tokens VARCHAR[], protego_verdict VARCHAR, divergent BOOLEAN)"
     )
-    for number, target in enumerate(_targets()):
+    for number, target in enumerate(targets()):
         one = asdict(logs.decision("www.site0.example", target, body=ROBOTS))
         names = ("verdict", "basis", "rule", "rule_line", "group_tokens", "protego_verdict", "divergent")
         connection.execute(
@@ -73,7 +73,7 @@ def _templates(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _targets() -> list[str]:
+def targets() -> list[str]:
     """Paths that no rule is about, and some that a rule is; what is appended changes the verdict of none."""
     rules = [line.split(b": ", 1)[1].decode() for line in ROBOTS.splitlines()[1:]]
     return [*PATHS, *(f"{rule}page" for rule in rules if "*" not in rule)][:16]
@@ -101,14 +101,19 @@ def _exchanges(connection: duckdb.DuckDBPyConnection, first: int, done: int, cou
           'forwarded' AS action, NULL::VARCHAR AS exemption, NULL::VARCHAR AS detail, NULL::BIGINT AS crawl_delay_ms,
           NULL::BIGINT AS request_interval_ms, 5000::BIGINT AS since_previous_ms, NULL::BIGINT AS held_ms,
           md5(random()::VARCHAR) AS salt, n
-        FROM range({count}) AS r(n) JOIN target AS t ON t.which = n % {len(_targets())}
+        FROM range({count}) AS r(n) JOIN target AS t ON t.which = n % {len(targets())}
     """)
+    completions(connection)
+
+
+def completions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the table ``completion`` of ``decision``, which has a column ``n`` more, and both as they are stored."""
     connection.execute("""
         CREATE OR REPLACE TABLE completion AS SELECT log, seq + 1 AS seq, v,
           recorded_at + INTERVAL 2 MILLISECOND AS recorded_at, seq AS decision_seq, 'completed' AS outcome,
           NULL::VARCHAR AS error, 200::BIGINT AS status, 0::BIGINT AS request_bytes,
           (1000 + n % 9000)::BIGINT AS response_bytes, 'text/html; charset=utf-8' AS content_type, 'text' AS modality,
-          sha256(n::VARCHAR) AS body_sha256, 12::BIGINT AS duration_ms, '192.0.2.1' AS server_ip,
+          sha256(salt) AS body_sha256, 12::BIGINT AS duration_ms, '192.0.2.1' AS server_ip,
           'HTTP/1.1' AS http_version, NULL::VARCHAR AS barrier FROM decision
     """)
     for kind in ("decision", "completion"):
@@ -134,7 +139,7 @@ def _segment(
     size = 2 * count + seals + extra
     directory = root / "segments" / LOG / f"{first:012d}-{first + size - 1:012d}"
     directory.mkdir(parents=True)
-    leaves = _leaves(connection, first, size)
+    leaves = leaves_between(connection, first, size)
     ending: list[tuple[int, records.Record]] = []
     for number in range(seals):
         low = number * (2 * per_seal + 1)
@@ -175,7 +180,8 @@ def _run(made: logs.LogBuilder) -> dict[str, Any]:
     return asdict(made.records[0])
 
 
-def _leaves(connection: duckdb.DuckDBPyConnection, first: int, size: int) -> list[bytes]:
+def leaves_between(connection: duckdb.DuckDBPyConnection, first: int, size: int) -> list[bytes]:
+    """The leaves of the decisions and completions in the ``size`` places from ``first`` on; empty for other places."""
     made = [b""] * size
     for kind in ("decision", "completion"):
         held = "".join(f", NULL::VARCHAR AS {name}" for name, _ in schema.withheld_columns(kind))

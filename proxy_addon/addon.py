@@ -22,13 +22,14 @@ from crawl_audit.target import Target, TargetError, parse_target, printable
 from crawl_audit.text import storable
 from proxy_addon import denial, hop_by_hop, page_signals, probe_report
 from proxy_addon.boundary import decides, observes
+from proxy_addon.clock import now_us
 from proxy_addon.deciding import Asked, Decider
 from proxy_addon.denial import Answer
 from proxy_addon.egress import REFUSED
 from proxy_addon.exchanges import LIMIT_WORD, Answered, BodyMeter, Exchange, ExchangeTable
 from proxy_addon.limits import Admission, Limit
 from proxy_addon.pacing import Pacer
-from proxy_addon.recorder import Recorder, address_of, now_us
+from proxy_addon.recorder import Recorder, address_of
 from proxy_addon.robots_cache import RobotsCache
 
 # A robots.txt longer than this is read no further (docs/robots.md); the crawler's own fetch is kept up to here.

@@ -14,11 +14,11 @@ from crawl_audit.errors import CrawlAuditError
 from crawl_audit.records import Instant
 from proxy_addon.anchor_settings import AnchorSettings
 from proxy_addon.anchoring import Anchoring
+from proxy_addon.clock import now_us
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.metrics import Metrics
 from proxy_addon.operational_log import about
 from proxy_addon.receipts import Shown
-from proxy_addon.recorder import now_us
 from proxy_addon.writer import Writer
 
 logger = logging.getLogger("crawl_audit.anchors")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from crawl_audit.errors import CrawlAuditError, LogUnavailable
 from crawl_audit.records import Instant
 from crawl_audit.seal import Checkpoint, checkpoint_text
+from proxy_addon.clock import now_us
 from proxy_addon.log_directory import LogDirectory, write_whole
 from proxy_addon.operational_log import about
 from proxy_addon.signing import NoteSigner
@@ -129,7 +129,7 @@ class CheckpointWriter:
             logger.warning("%s", self.fault, extra=about("checkpoint_failed"))
             return False
         self.fault, self._note = None, note
-        self.kept_at = Instant(time.time_ns() // 1000)
+        self.kept_at = now_us()
         self._on_checkpoint(note)
         return True
 

@@ -15,8 +15,8 @@ from crawl_audit.policy import Policy, Ruling
 from crawl_audit.records import Action, Basis, Decision, Mode, RobotsOutcome, Verdict
 from crawl_audit.target import Scope, Target
 from crawl_audit.wishes import NONE
+from proxy_addon.clock import now_us
 from proxy_addon.pacing import Pacer, TooEarly
-from proxy_addon.recorder import now_us
 from proxy_addon.robots_cache import InForce
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crawl_audit.errors import CrawlAuditError
+from proxy_addon import own_processes
 
-_PACKAGES = Path(__file__).resolve().parents[1]
 _START_S = 30
 _STOP_S = 30
 _COMMAND_S = 60
@@ -31,8 +31,7 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.upper().startswith("CRAWL_AUDIT_") and not name.lower().endswith("_proxy")
     }
-    path = os.pathsep.join(filter(None, [str(_PACKAGES), kept.get("PYTHONPATH", "")]))
-    return {**kept, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **more}
+    return {**own_processes.with_packages(kept), "PYTHONIOENCODING": "utf-8", **more}
 
 
 def module(name: str, *arguments: str) -> list[str]:

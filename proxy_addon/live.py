@@ -106,11 +106,11 @@ class LiveFile:
             connection = undo.enter_context(_connect(spill, max(_wal_bytes(path), 256 * 2**20)))
             connection.execute(f"ATTACH {sql_quote(str(path))} AS live")
             live = cls(path, connection)
-            live.take_front()
+            live._take_front()
             undo.pop_all()
         return live
 
-    def take_front(self) -> None:
+    def _take_front(self) -> None:
         """Give DuckDB, durably, what the front of a dead process has and it has not; then there is no front."""
         ((last,),) = self._connection.execute("SELECT max(seq) FROM live.entry").fetchall()
         if rows := missing_rows(front_of(self.path), last):

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +25,7 @@ import duckdb
 from crawl_audit.errors import CrawlAuditError, LogUnavailable
 from crawl_audit.records import Incident
 from crawl_audit.text import first_line
-from proxy_addon import recovery
+from proxy_addon import own_processes, recovery
 from proxy_addon.front import front_of
 from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory
@@ -257,19 +255,7 @@ def _segment_of(said: str, code: int) -> Segment:
 @contextmanager
 def _helper(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A helper process, killed where it takes longer than anything it does can take."""
-    package_root = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(part for part in (package_root, os.environ.get("PYTHONPATH")) if part)
-    # -P: the working directory is not a place to import from.  A session of its own: Ctrl-C is for the parent, which
-    # waits for the conversion; should the parent die, the closing pipe ends the helper.
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *arguments, "--with-parent"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        start_new_session=True,
-    ) as process:
+    with own_processes.start(module, *arguments) as process:
         watchdog = threading.Timer(_CONVERSION_S_MAX, process.kill)
         watchdog.start()
         try:

@@ -10,10 +10,10 @@ from pathlib import Path
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.records import Instant
 from proxy_addon.anchor_settings import PushSettings
+from proxy_addon.clock import now_us
 from proxy_addon.log_directory import write_whole
 from proxy_addon.posting import AnchorError, post
 from proxy_addon.receipts import Receipt, Shown
-from proxy_addon.recorder import now_us
 
 METHOD = "push"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from pathlib import Path
 
 import duckdb
 
 from crawl_audit.errors import LogFormatError, RecordError
-from crawl_audit.records import Incident, Instant
+from crawl_audit.records import Incident
 from crawl_audit.text import storable
+from proxy_addon.clock import now_us
 from proxy_addon.front import front_of
 from proxy_addon.log_directory import LogDirectory, fsync_path
 
@@ -62,7 +62,7 @@ def wal_of(path: Path) -> Path:
 
 def incident(word: str, detail: str) -> Incident:
     """An incident of now that concerns no exchange."""
-    now = Instant(time.time_ns() // 1000)
+    now = now_us()
     return Incident(
         recorded_at=now, incident=word, exchange_id=None, crawler=None, client=None, detail=storable(detail, 1000)
     )

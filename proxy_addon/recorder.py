@@ -14,9 +14,10 @@ from mitmproxy.connection import Client
 
 from crawl_audit.exchange import exchange_id
 from crawl_audit.identity import Crawler, identify, why_unknown
-from crawl_audit.records import Incident, Instant, Record, Signal, Tunnel
+from crawl_audit.records import Incident, Record, Signal, Tunnel
 from crawl_audit.signals import FoundSignal
 from crawl_audit.text import storable
+from proxy_addon.clock import now_us
 from proxy_addon.limits import Bucket, Limit, TooMany
 from proxy_addon.metrics import Metrics
 
@@ -36,11 +37,6 @@ class Log(Protocol):
 
     def refused(self, reason: str) -> None:
         """A request was refused, and that is not recorded by itself; the log says how many were, when it can."""
-
-
-def now_us() -> Instant:
-    """The wall clock as records have it."""
-    return Instant(time.time_ns() // 1000)
 
 
 def new_exchange_id() -> str:

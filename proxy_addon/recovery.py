@@ -22,10 +22,11 @@ import duckdb
 
 from crawl_audit import schema
 from crawl_audit.errors import ConfigurationError, LogFormatError, RecordError
-from crawl_audit.records import Gap, Incident, Instant
+from crawl_audit.records import Gap, Incident
 from crawl_audit.text import first_line, storable
 from proxy_addon import emergency, torn_tail
 from proxy_addon.chain import Chain
+from proxy_addon.clock import now_us
 from proxy_addon.live import LiveFile, remove
 from proxy_addon.log_directory import LogDirectory, fsync_path, started_key
 from proxy_addon.log_end import End, Known, append_end
@@ -240,7 +241,7 @@ def _finish_file(directory: LogDirectory, path: Path, known: Known, found: Recov
             for body in live.entries(after=end.chain.next_seq - 1):
                 end.add(schema.parse_entry(body))
             if not end.closed:
-                found.orphans.append(append_end(directory, live, end, known, _now()))
+                found.orphans.append(append_end(directory, live, end, known, now_us()))
         return live.extent().rows
     finally:
         live.close()
@@ -257,7 +258,7 @@ def _take_emergency(directory: LogDirectory, path: Path, found: Recovered) -> No
     times = [at for name, at in left.decisions if name not in recorded]
     place = free_place(directory, path)
     found.told.append((path, place))
-    requests, at = len(times) + left.not_kept, _now()
+    requests, at = len(times) + left.not_kept, now_us()
     detail = f"Every request in the emergency file quarantine/{place.name} is on record in the log {left.log}."
     if requests:
         detail = (
@@ -316,7 +317,3 @@ def _patiently[T](action: Callable[[], T]) -> T:
             if "conflicting lock" not in str(error).lower() or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
-
-
-def _now() -> Instant:
-    return Instant(time.time_ns() // 1000)

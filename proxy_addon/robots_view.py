@@ -9,10 +9,10 @@ from pathlib import Path
 from crawl_audit import __version__
 from crawl_audit.identity import ANY_CRAWLER, Crawler
 from proxy_addon import shared_robots
+from proxy_addon.clock import now_us
 from proxy_addon.fetcher import Fetcher, FetchLimits
 from proxy_addon.freshness import Freshness
 from proxy_addon.metrics import Metrics
-from proxy_addon.recorder import now_us
 from proxy_addon.robots_cache import AppendMany, CacheSettings, RobotsCache
 from proxy_addon.settings import Settings
 from proxy_addon.shared_robots import Sharing, SharingFetcher

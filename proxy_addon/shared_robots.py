@@ -19,9 +19,9 @@ from typing import Any, Protocol
 from crawl_audit.records import Instant, RobotsOutcome
 from crawl_audit.target import Scope
 from proxy_addon import snapshots
+from proxy_addon.clock import now_us
 from proxy_addon.fetcher import ROBOTS_PATH, Fetched, Fetcher
 from proxy_addon.operational_log import about
-from proxy_addon.recorder import now_us
 from proxy_addon.robots_cache import CacheSettings, Fetches
 from proxy_addon.shared_answer import NotBelieved, Question, pack, unpack
 from proxy_addon.shared_robots_files import FileStore

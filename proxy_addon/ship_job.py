@@ -10,15 +10,13 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from crawl_audit.errors import ConfigurationError
 from crawl_audit.records import Incident
-from proxy_addon import quarantine, shipped_log
+from proxy_addon import own_processes, quarantine, shipped_log
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.operational_log import about
 from proxy_addon.ship_options import ShipOptions
@@ -120,21 +118,11 @@ class ShipJob:
 
     def _run_once(self) -> int:
         assert self._options is not None
-        package_root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(part for part in (package_root, os.environ.get("PYTHONPATH")) if part)
-        command = [sys.executable, "-P", "-m", "proxy_addon.shipper", str(self._directory.path)]
         with self._lock:
             if self._stopping.is_set():
                 return 0
-            # A session of its own: Ctrl-C is for the sidecar; should that die, the closing pipe ends this process.
-            self._process = subprocess.Popen(
-                [*command, self._options.to_json(), "--with-parent"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,
+            self._process = own_processes.start(
+                "proxy_addon.shipper", str(self._directory.path), self._options.to_json()
             )
             self.starts += 1
             self._began.set()

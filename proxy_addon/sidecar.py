@@ -34,6 +34,7 @@ from proxy_addon import (
 from proxy_addon.addon import AuditAddon
 from proxy_addon.anchor_job import AnchorJob
 from proxy_addon.ca import Authority
+from proxy_addon.clock import now_us
 from proxy_addon.connections import ConnectionAddon
 from proxy_addon.egress import GuardedLoop
 from proxy_addon.fail_open import FailOpenLog
@@ -45,7 +46,7 @@ from proxy_addon.metrics import Metrics
 from proxy_addon.operational_log import about
 from proxy_addon.output import Lines
 from proxy_addon.pacing import Pacer
-from proxy_addon.recorder import Recorder, now_us
+from proxy_addon.recorder import Recorder
 from proxy_addon.robots_cache import RobotsCache
 from proxy_addon.robots_view import RobotsView
 from proxy_addon.role import Role

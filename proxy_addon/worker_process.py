@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from crawl_audit.errors import CrawlAuditError
 from crawl_audit.text import first_line
+from proxy_addon import own_processes
 from proxy_addon.operational_log import about
 from proxy_addon.settings import ENV_PREFIX, Settings
 from proxy_addon.worker_orders import Orders
@@ -201,10 +202,8 @@ def _listening(address: str) -> socket.socket:
 
 def _environment() -> dict[str, str]:
     """This process's, without settings: the worker gets those that were checked, whatever has become of the rest."""
-    root = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(ENV_PREFIX)}
-    return {**kept, "PYTHONPATH": path}
+    return own_processes.with_packages(kept)
 
 
 async def _lines(stream: asyncio.StreamReader) -> Any:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from crawl_audit.records import Action, Completion, Decision, Incident, Instant,
 from crawl_audit.text import first_line
 from proxy_addon import checkpoints
 from proxy_addon.chain import Chain
+from proxy_addon.clock import now_us
 from proxy_addon.exchanges import unanswered
 from proxy_addon.journal import Journal, encode
 from proxy_addon.live import LiveFile
@@ -43,10 +43,6 @@ _TELL_REFUSED_S = 1.0
 
 def _unmeasured(seconds: float, records: int, fault: str | None) -> None:
     """Nobody wants to know how long commits take."""
-
-
-def _wall_clock() -> Instant:
-    return Instant(time.time_ns() // 1000)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +92,7 @@ class Writer:
         *,
         node: str,
         settings_sha256: str,
-        clock: Callable[[], Instant] = _wall_clock,
+        clock: Callable[[], Instant] = now_us,
         on_checkpoint: Callable[[str], object] = str,
         on_commit: Callable[[float, int, str | None], None] = _unmeasured,
         unsigned: Sequence[Chain] = (),

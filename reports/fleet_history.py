@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from crawl_audit import schema
+from crawl_audit.errors import LogFormatError
 from crawl_audit.fleet_records import FleetHead, FleetState
 from reports.fleet_states import Fleet, Known
 from reports.log import Log, open_log
@@ -32,5 +34,12 @@ def read(root: str) -> tuple[Fleet, frozenset[str]]:
 
 
 def _known(row: dict[str, Any]) -> Known:
-    last = {**{name: row[name] for name in _HEAD}, "state": FleetState(row["state"])}
-    return Known(last=FleetHead(**last), size=row["best_size"], root=row["best_root"], checked_size=row["best_checked"])
+    return Known(last=head_of(row), size=row["best_size"], root=row["best_root"], checked_size=row["best_checked"])
+
+
+def head_of(row: Mapping[str, Any]) -> FleetHead:
+    """What a row says of a head; raises LogFormatError where it states no state that there is."""
+    try:
+        return FleetHead(**{**{name: row[name] for name in _HEAD}, "state": FleetState(row["state"])})
+    except ValueError as error:
+        raise LogFormatError(f"The fleet log says of {row['subject_log']} what is no state: {error}.") from error

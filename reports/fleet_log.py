@@ -7,27 +7,23 @@ the job is killed before it nothing has happened, where it is killed after it th
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import crawl_audit
 from crawl_audit import schema
 from crawl_audit.errors import ConfigurationError, LogFormatError
-from crawl_audit.records import Instant, Mode, Record, Run, Seal
+from crawl_audit.records import Instant, Record, Seal
 from crawl_audit.seal import Checkpoint, Signer, checkpoint_text, merkle_root, origin, parse_checkpoint, verify_note
-from crawl_audit.segment_sql import typed_select
-from reports import rewriting
+from reports import own_log, rewriting
 from reports.empty_kinds import write_empty_kinds
 from reports.evidence import Evidence, open_evidence
 from reports.fleet_source import heads_only
-from reports.rewriting import Connection, fsync, leaves_of, plainly, relation, write_parquet
+from reports.rewriting import Connection, fsync, plainly
 from reports.segments_lock import segments_lock
 from reports.verify_seals import CLOSING
 
@@ -36,7 +32,7 @@ EVENT = "fleet"
 NODE = "fleet"
 ROUND_S = 3600
 """How often a round is due, in seconds; the settings on record say so, and a longer silence is a finding."""
-_NO_COUNTS = dict.fromkeys(("decisions", "forwarded", "completions", "dropped", "in_flight"), 0)
+_SETTINGS = json.dumps({"logging": {"idle_seal_interval_s": ROUND_S}}, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,16 +46,6 @@ class Tail:
     settings_sha256: str
     seals: list[bytes]
     next_seq: int
-
-
-def now_us() -> Instant:
-    """The current instant."""
-    return Instant(int(datetime.now(UTC).timestamp() * 1_000_000))
-
-
-def new_name(at: Instant) -> str:
-    """A name for a new fleet log."""
-    return f"{PREFIX}{datetime.fromtimestamp(at // 1_000_000, UTC):%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
 
 
 def name_in(root: Path) -> str | None:
@@ -89,23 +75,25 @@ class FleetLog:
 
     def next_instant(self) -> Instant:
         """Now, and in any case after everything on record: a round that goes back in time would be a fault."""
-        return Instant(max(now_us(), 0 if self.tail is None else self.tail.last_at + 1))
+        return Instant(max(own_log.now_us(), 0 if self.tail is None else self.tail.last_at + 1))
 
     def append(self, records: Sequence[Record], at: Instant) -> str:
         """Write, seal, sign and publish ``records``; the signed head, which covers them and is durable."""
         body: list[Record] = []
         if self.tail is None:
-            self.tail = _begin(at, self._signer, new_name(at))
-            body.append(_run(at, self._signer.verifier.vkey, self._version()))
+            self.tail = _begin(at, self._signer)
+            body.append(
+                own_log.first_record(
+                    self._connection, at, event=EVENT, node=NODE, settings=_SETTINGS, vkey=self.tail.vkey
+                )
+            )
         tail = self.tail
         body += records
-        entries = [schema.to_entry(record) for record in body]
-        leaves = [schema.leaf(schema.parse_entry(entry)) for entry in entries]
-        seal = schema.to_entry(_seal(tail, at, leaves))
-        head = schema.leaf(schema.parse_entry(seal))
-        seals = [*tail.seals, head]
+        entries = [own_log.entry_of(record) for record in body]
+        entries.append(own_log.entry_of(_seal(tail, at, [own_log.leaf_of(entry) for entry in entries])))
+        seals = [*tail.seals, own_log.leaf_of(entries[-1])]
         note = self._signer.sign_note(checkpoint_text(origin(tail.log), len(seals), merkle_root(seals)))
-        made = self._write(tail, [*entries, seal], [*leaves, head])
+        made = own_log.write_segment(self._connection, self._work, tail.log, tail.next_seq, entries)
         waiting = _waiting(self.root, tail.log)
         _put(waiting, note)
         with segments_lock(self.root):
@@ -115,63 +103,19 @@ class FleetLog:
             fsync(target.parent)
             fsync(target.parent.parent)
         _show(self.root, tail.log)
-        tail.seals, tail.last_at, tail.next_seq = seals, at, tail.next_seq + len(entries) + 1
+        tail.seals, tail.last_at, tail.next_seq = seals, at, tail.next_seq + len(entries)
         return note
 
-    def _version(self) -> str:
-        return str(self._connection.execute("SELECT version()").fetchall()[0][0])
 
-    def _write(self, tail: Tail, entries: list[str], leaves: list[bytes]) -> Path:
-        """The segment under the work directory, read back and durable."""
-        first = tail.next_seq
-        directory = self._work / f"{first:012d}-{first + len(entries) - 1:012d}"
-        directory.mkdir()
-        connection = self._connection
-        connection.execute("CREATE OR REPLACE TEMP TABLE fleet_entry (seq BIGINT, body VARCHAR)")
-        connection.execute(
-            "INSERT INTO fleet_entry SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[])",
-            [list(range(first, first + len(entries))), entries],
-        )
-        found: dict[int, str] = {}
-        for kind in sorted({json.loads(entry)["k"] for entry in entries}):
-            file = directory / f"{kind}.parquet"
-            write_parquet(connection, typed_select(kind, tail.log, "fleet_entry"), file)
-            rows = connection.execute(leaves_of(kind, f"({relation(kind, [file])})")).fetchall()
-            found |= {seq: leaf for _, seq, leaf in rows}
-        assert found == {first + n: leaf.hex() for n, leaf in enumerate(leaves)}, "it reads back as it was written"
-        fsync(directory)
-        return directory
-
-
-def _begin(at: Instant, signer: Signer, log: str) -> Tail:
+def _begin(at: Instant, signer: Signer) -> Tail:
     return Tail(
-        log=log,
+        log=own_log.new_name(PREFIX, at),
         began=at,
         last_at=at,
         vkey=signer.verifier.vkey,
-        settings_sha256=hashlib.sha256(_SETTINGS.encode()).hexdigest(),
+        settings_sha256=own_log.settings_sha256(_SETTINGS),
         seals=[],
         next_seq=0,
-    )
-
-
-_SETTINGS = json.dumps({"logging": {"idle_seal_interval_s": ROUND_S}}, sort_keys=True, separators=(",", ":"))
-
-
-def _run(at: Instant, vkey: str, duckdb_version: str) -> Run:
-    software = {"crawl-audit": crawl_audit.__version__, "duckdb": duckdb_version}
-    return Run(
-        recorded_at=at,
-        event=EVENT,
-        node=NODE,
-        reason=None,
-        mode=Mode.AUDIT,
-        settings=_SETTINGS,
-        settings_sha256=hashlib.sha256(_SETTINGS.encode()).hexdigest(),
-        software=json.dumps(software, sort_keys=True, separators=(",", ":")),
-        checkpoint_key=vkey,
-        trust_sha256=None,
-        previous_log=None,
     )
 
 
@@ -186,7 +130,7 @@ def _seal(tail: Tail, at: Instant, leaves: list[bytes]) -> Seal:
         # No clock runs from one round to the next but the one on the wall, and that may not go back.
         monotonic_ms=(at - tail.began) // 1000,
         settings_sha256=tail.settings_sha256,
-        **_NO_COUNTS,
+        **own_log.NO_COUNTS,
     )
 
 

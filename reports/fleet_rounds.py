@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from crawl_audit import schema
-from crawl_audit.errors import LogFormatError
-from crawl_audit.fleet_records import FleetHead, FleetState
+from crawl_audit.fleet_records import FleetHead
 from crawl_audit.records import Instant
+from reports.fleet_history import head_of
 from reports.fleet_log import name_in
-from reports.log import Log, Row, open_log
-
-_NAMES = [column.name for column in schema.columns("fleet_head")]
+from reports.log import Log, open_log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +56,4 @@ def read(path: str) -> Rounds:
 
 
 def _heads(log: Log, query: str) -> tuple[FleetHead, ...]:
-    return tuple(_head(row) for row in log.rows(query))
-
-
-def _head(row: Row) -> FleetHead:
-    try:
-        return FleetHead(**{**{name: row[name] for name in _NAMES}, "state": FleetState(row["state"])})
-    except ValueError as error:
-        raise LogFormatError(f"Record {row['seq']} of the fleet log states no state that there is: {error}.") from error
+    return tuple(head_of(row) for row in log.rows(query))

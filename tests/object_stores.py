@@ -166,7 +166,7 @@ def s3_server(*, faulty: bool = False, object_lock: bool = False) -> Iterator[St
     store = Store(url=direct, bucket=bucket, environment={}, direct=direct)
     with contextlib.ExitStack() as stack:
         if faulty:
-            store.url = stack.enter_context(_faulty_proxy(store))
+            store.url = stack.enter_context(faulty_proxy(store))
         store.environment = ENVIRONMENT | {"AWS_ENDPOINT_URL": store.url}
         stack.enter_context(_environment(store.environment))
         yield store
@@ -194,7 +194,8 @@ def unused_port() -> int:
 
 
 @contextlib.contextmanager
-def _faulty_proxy(store: Store) -> Iterator[str]:
+def faulty_proxy(store: Store) -> Iterator[str]:
+    """The URL of a proxy before ``store.direct`` that makes the trouble in ``store.faults``."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.store = store
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

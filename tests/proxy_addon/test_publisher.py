@@ -83,7 +83,7 @@ def test_what_cannot_be_published_stays_and_holds_back_what_comes_after(
 def test_a_helper_that_dies_without_a_word_is_a_failure(
     directory: LogDirectory, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     future = publisher.publish(sealed(directory, Chain(LOG), 0), 1)
     with pytest.raises(LogUnavailable, match="the helper process ended with 1"):
         future.result(30)
@@ -92,7 +92,7 @@ def test_a_helper_that_dies_without_a_word_is_a_failure(
 def test_a_helper_that_cannot_be_started_is_a_failure(
     directory: LogDirectory, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     future = publisher.publish(sealed(directory, Chain(LOG), 0), 1)
     with pytest.raises(LogUnavailable, match="No such file"):
         future.result(30)
@@ -221,7 +221,7 @@ def test_a_second_signal_breaks_publishing_off_and_leaves_the_file_to_the_next_s
     directory: LogDirectory, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless, real = [sys.executable, "-c", "import time; time.sleep(1000)"], subprocess.Popen
-    monkeypatch.setattr(module.subprocess, "Popen", lambda command, **options: real(endless, **options))
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: real(endless, **options))
     chain = Chain(LOG)
     lives = [sealed(directory, chain, number) for number in range(2)]
     futures = [publisher.publish(live, 2 * number + 1) for number, live in enumerate(lives)]
@@ -302,7 +302,7 @@ def test_closing_breaks_a_merge_off_and_leaves_nothing_of_it(
     (directory.tmp / f"merge.{LOG}.1").mkdir()
     endless = [sys.executable, "-c", "import time; time.sleep(1000)"]
     real = subprocess.Popen
-    monkeypatch.setattr(module.subprocess, "Popen", lambda command, **options: real(endless, **options))
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: real(endless, **options))
     publisher._merger.submit(publisher._merge)
     while publisher._merging is None:
         time.sleep(0.01)

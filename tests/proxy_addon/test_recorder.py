@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawl_audit.identity import Crawler
+from proxy_addon.clock import now_us
 from proxy_addon.limits import Limit, TooMany
-from proxy_addon.recorder import Recorder, address_of, new_exchange_id, now_us
+from proxy_addon.recorder import Recorder, address_of, new_exchange_id
 from tests.proxy_addon.fakes import OPEN, Parts, client
 
 

@@ -10,7 +10,7 @@ import pytest
 from crawl_audit.records import Custody, Instant
 from crawl_audit.seal import Verifier, parse_checkpoint, parse_note, verify_note
 from reports import custody as custody_logs
-from reports import custody_cli, holds, rewriting
+from reports import custody_cli, holds, own_log, rewriting
 from reports.custody import Entry, history
 from reports.evidence_form import LOG_NAME
 from reports.log import open_log
@@ -54,7 +54,7 @@ def test_custodian_logs_follow_each_other_even_if_the_clock_goes_back(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for second in (3, 2, 1):
-        monkeypatch.setattr(custody_logs, "now_us", lambda second=second: Instant(1_900_000_000_000_000 + second))
+        monkeypatch.setattr(own_log, "now_us", lambda second=second: Instant(1_900_000_000_000_000 + second))
         crawl_audit("hold", "place", log, "all", *BY)
     with rewriting.open_to_look(str(log)) as bench:
         entries = history(bench)
