@@ -75,12 +75,24 @@ class ObjectStore:
         self.address = options.address
         self._options = options
         self._clients: dict[int, S3Store] = {}
+        self._keeps = False  # whether the store was seen to keep what is there
         # reqwest takes proxies from the environment; crawlers' variables would lead through the sidecar itself.
         for name in [name for name in os.environ if name.lower() in _PROXIES]:
             del os.environ[name]
 
     def put_new(self, key: str, octets: bytes) -> bool:
         """Put an object unless there is one of that name, whatever it holds; whether it was put."""
+        put = self._create(key, octets)
+        if put and not self._keeps and self._create(key, octets):  # the same octets, so nothing is lost by asking
+            raise StoreError(
+                f"{self.address} cannot be written to: the store writes over what is there although it is told not to"
+                " (If-None-Match), so it can lose evidence; ship to one that keeps to it, as Amazon S3 does.",
+                "refused",
+            )
+        self._keeps = True
+        return put
+
+    def _create(self, key: str, octets: bytes) -> bool:
         try:
             obstore.put(self._client(len(octets)), key, octets, mode="create", use_multipart=False)
         except AlreadyExistsError:

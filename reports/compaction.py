@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from crawl_audit.errors import LogFormatError
 from crawl_audit.remote_layout import KINDS
 from crawl_audit.segment_sql import exact_glob, sql_quote
 from reports import evidence_form
+from reports.gathering import ROW_HASH, columns_of, gathered, read, row_hash
 
 MEMORY_LIMIT = "1GB"
 ROWS_OF_A_FILE = 25_000_000
@@ -56,6 +58,7 @@ def compact(segments: Sequence[Path], work: Path, advance: Advance = lambda _: N
     Raises LogFormatError where the originals cannot be read, or a file does not read back as they are.
     """
     made: list[Made] = []
+    (work / "spill").mkdir(parents=True)
     with _connected(work) as connection:
         try:
             for kind in KINDS:
@@ -71,12 +74,10 @@ def compact(segments: Sequence[Path], work: Path, advance: Advance = lambda _: N
 
 
 def _connected(work: Path) -> duckdb.DuckDBPyConnection:
-    spill = work / "spill"
-    spill.mkdir(parents=True)
     connection = duckdb.connect(
         config={
             "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(spill),
+            "temp_directory": str(work / "spill"),
             "autoload_known_extensions": False,
             "autoinstall_known_extensions": False,
             "python_enable_replacements": False,
@@ -88,47 +89,42 @@ def _connected(work: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _kind(connection: duckdb.DuckDBPyConnection, kind: str, files: Sequence[Path], work: Path) -> Iterator[Made]:
-    columns = _columns(connection, kind, files)
-    source = f"(SELECT {', '.join(columns)} FROM {_read(files)})"  # noqa: S608 - names of the schema
-    expected = _fingerprint(connection, source, columns)
+    """Gather the rows, sort them into files, and hold what was written against what was read."""
+    parts = list(gathered(partial(_connected, work), kind, files, work))
+    source = read(parts)
+    expected = _fingerprint(connection, source, ROW_HASH)
+    columns = _columns(connection, kind, source)
     order = _ORDER.get(kind, _OTHERWISE)
     paths = []
     for number, within in enumerate(_ranges(connection, source, order[0], expected[0]), start=1):
         path = work / f"{kind}-{number}.parquet"
         group = f", ROW_GROUP_SIZE {_BODIES_OF_A_GROUP}" if kind == "robots_body" else ""
         ((rows,),) = connection.execute(
-            f"COPY (SELECT * FROM {source} WHERE {within} ORDER BY {', '.join(order)})"  # noqa: S608
+            f"COPY (SELECT {', '.join(columns)} FROM {source} WHERE {within} ORDER BY {', '.join(order)})"  # noqa: S608
             f" TO {sql_quote(str(path))} (FORMAT parquet, COMPRESSION zstd{group})"
         ).fetchall()
         paths.append(path)
         yield Made(kind=kind, number=number, path=path, rows=rows)
-    if _columns(connection, kind, paths) != columns or _fingerprint(connection, _read(paths), columns) != expected:
+    for part in parts:
+        part.unlink()
+    there = columns_of(connection, kind, paths)
+    if there != columns or _fingerprint(connection, read(paths), row_hash(kind, there)) != expected:
         raise LogFormatError(
             f"The compacted {kind} records do not read back as the originals are: nothing was published."
         )
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, kind: str, files: Sequence[Path]) -> tuple[str, ...]:
-    """The columns the files have together; raises LogFormatError where that are not those of the kind."""
-    described = connection.execute(f"DESCRIBE FROM {_read(files)}").fetchall()
-    found = [(name, sql_type) for name, sql_type, *_ in described]
-    fault = evidence_form.column_fault(kind, found)
-    if fault is not None:
-        raise LogFormatError(f"A file {kind}.parquet in {files[0].parent.parent} {fault}: nothing was compacted.")
-    stored = (*evidence_form.expected_columns(kind), *evidence_form.optional_columns(kind))
-    return tuple(name for name, sql_type in stored if (name, sql_type) in found)
+def _columns(connection: duckdb.DuckDBPyConnection, kind: str, source: str) -> tuple[str, ...]:
+    """The columns that an original has: those of withheld values are there only where something is withheld."""
+    stored = [name for name, _ in evidence_form.expected_columns(kind)]
+    optional = [name for name, _ in evidence_form.optional_columns(kind)]
+    counts = ", ".join(f"count({name})" for name in optional)
+    withheld = optional and any(connection.execute(f"SELECT {counts} FROM {source}").fetchall()[0])  # noqa: S608
+    return (*stored, *(optional if withheld else ()))
 
 
-def _read(files: Sequence[Path]) -> str:
-    names = ", ".join(sql_quote(exact_glob(str(file))) for file in files)
-    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
-
-
-def _fingerprint(
-    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[str]
-) -> tuple[int, int | None, int | None]:
-    """How many rows there are, and two sums over all of them that do not depend on their order."""
-    row = f"hash({', '.join(columns)})"
+def _fingerprint(connection: duckdb.DuckDBPyConnection, source: str, row: str) -> tuple[int, int | None, int | None]:
+    """How many rows there are, and two sums over all of their hashes that do not depend on their order."""
     select = f"SELECT count(*), sum({row}::HUGEINT), bit_xor({row}) FROM {source}"  # noqa: S608 - names of the schema
     ((count, total, mixed),) = connection.execute(select).fetchall()
     return int(count), total, mixed
@@ -159,7 +155,7 @@ def _extents(connection: duckdb.DuckDBPyConnection, made: Sequence[Made], work: 
     selects = [
         f"SELECT {sql_quote(kind)} AS kind, log, count(*) AS records, min(seq) AS first_seq, max(seq) AS last_seq,"  # noqa: S608
         f" min(recorded_at) AS first_at, max(recorded_at) AS last_at"
-        f" FROM {_read([one.path for one in made if one.kind == kind])} GROUP BY log"
+        f" FROM {read([one.path for one in made if one.kind == kind])} GROUP BY log"
         for kind in sorted({one.kind for one in made} & set(schema.KINDS))
     ]
     path = work / f"{EXTENT}-1.parquet"

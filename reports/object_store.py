@@ -31,6 +31,7 @@ CHUNK_BYTES = 8 * 2**20
 _CONNECT, _ANSWER, _TRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=60)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # Where the client asks for credentials when the environment has none (instance metadata, task roles).
+_NOT_ACCEPTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
 _METADATA = ("169.254.169.254", "169.254.170.2", "Missing AccessKeyId", "Missing SecretAccessKey", "WebIdentity")
 
 
@@ -182,6 +183,13 @@ class ObjectStore:
                 f"{place} without credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role"
                 " gives them."
             ) from error
+        if any(code in text for code in _NOT_ACCEPTED):
+            raise ConfigurationError(
+                f"{place}: the store does not accept the credentials; check AWS_ACCESS_KEY_ID and"
+                " AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where you have one."
+            ) from error
+        if "RequestTimeTooSkewed" in text:
+            raise ConfigurationError(f"{place}: this machine's clock is too far from the store's; set it.") from error
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or "403" in text:
             raise ConfigurationError(
                 f"{place}: the store denies it to these credentials; they need the right to list and read"

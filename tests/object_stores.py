@@ -20,6 +20,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 # What the process of the server runs: it says its port and ends with whoever started it.
 _SERVER = """
@@ -95,6 +96,9 @@ class Store:
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    kept: Path | None = None
+    """Where the objects lie as files, of a server that does not keep to If-None-Match: the proxy does it."""
+    checks_signatures: bool = False
 
     def address(self, prefix: str = "logs") -> str:
         """The address of a prefix in the bucket."""
@@ -228,6 +232,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         self.server.store.requests.append((self.command, self.path))
         self.server.store.headers.append({name.lower(): value for name, value in self.headers.items()})
+        if self._is_kept():
+            self._error(412, "PreconditionFailed")
+            return
         fault = self._fault()
         handle = _HANDLERS[fault.kind] if fault else _Handler._pass_on
         with contextlib.suppress(ConnectionError):
@@ -242,6 +249,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return fault
         return None
 
+    def _is_kept(self) -> bool:
+        place = self.server.store.kept
+        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).partition(f"/{self.server.store.bucket}/")[2]
+        return (
+            self.command == "PUT" and "If-None-Match" in self.headers and place is not None and (place / path).exists()
+        )
+
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
@@ -250,7 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(host, timeout=30)
         try:
             fields = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
-            if "x-amz-checksum-sha256" in self.headers:  # moto wants the name of the algorithm too, Amazon S3 does not
+            if "x-amz-checksum-sha256" in self.headers and not self.server.store.checks_signatures:
+                # moto wants the name of the algorithm too, Amazon S3 does not
                 fields["x-amz-sdk-checksum-algorithm"] = "SHA256"
             connection.request(self.command, self.path, body, fields | {"Content-Length": str(len(body))})
             answer = connection.getresponse()
@@ -310,6 +325,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._forward(body)
         self._answer(*self._forward(body))
 
+    def _overwrite(self, _: float) -> None:
+        del self.headers["If-None-Match"]
+        self._answer(*self._forward(self._body()))
+
     def _error(self, status: int, code: str) -> None:
         self._body()
         text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
@@ -336,6 +355,7 @@ _HANDLERS = {
     "skewed": lambda self, _: self._error(403, "RequestTimeTooSkewed"),
     "denied": lambda self, _: self._error(403, "AccessDenied"),
     "bad_key": lambda self, _: self._error(403, "InvalidAccessKeyId"),
+    "ignores_condition": _Handler._overwrite,
     "no_condition": lambda self, _: self._error(501, "NotImplemented"),
     "no_bucket": lambda self, _: self._error(404, "NoSuchBucket"),
     "no_object": lambda self, _: self._error(404, "NoSuchKey"),

@@ -34,6 +34,27 @@ def test_what_is_there_is_never_overwritten_by_put_new(remote: Store) -> None:
     assert remote.get(f"logs/{KEY}") == b"third"
 
 
+def test_a_store_that_writes_over_what_is_there_all_the_same_gets_nothing_more(remote: Store) -> None:
+    store = opened(remote)
+    remote.fault("ignores_condition", method="PUT", times=99)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"writes over what is there .* \(If-None-Match\)") as caught:
+            store.put_new(KEY, b"first")
+        assert caught.value.reason == "refused"
+    assert remote.get(f"logs/{KEY}") == b"first", "what was put again to find out is the same"
+    assert remote.keys("logs/") == [f"logs/{KEY}"]
+
+
+def test_a_store_is_asked_once_whether_it_keeps_what_is_there(remote: Store) -> None:
+    store = opened(remote)
+    for number in range(3):
+        assert store.put_new(f"{KEY}.{number}", b"first")
+    assert [method for method, _ in remote.requests].count("PUT") == 4
+    again = opened(remote)
+    assert not again.put_new(f"{KEY}.1", b"second") and again.put_new(f"{KEY}.3", b"first")
+    assert [method for method, _ in remote.requests].count("PUT") == 6, "one that keeps what is there has told so"
+
+
 def test_an_object_is_read_back_whole_and_what_is_not_there_is_none(remote: Store) -> None:
     store, octets = opened(remote), os.urandom(5_000_000)
     store.put_new(KEY, octets)

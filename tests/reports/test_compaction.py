@@ -10,7 +10,7 @@ import pytest
 from crawl_audit import schema
 from crawl_audit.errors import LogFormatError
 from crawl_audit.leaf_sql import leaf_select
-from reports import compaction
+from reports import compaction, gathering
 from tests import logs
 from tests.reports import shipped
 from tests.reports.command import crawl_audit
@@ -107,15 +107,14 @@ def test_a_file_that_does_not_read_back_is_never_published(
 def test_a_value_that_changed_does_not_read_back(local: Path, tmp_path: Path) -> None:
     files = [segment / "seal.parquet" for segment in _segments(local)]
     with duckdb.connect() as connection:
-        columns = compaction._columns(connection, "seal", files)
-        source = compaction._read(files)
-        whole = compaction._fingerprint(connection, source, columns)
+        row, source = gathering.row_hash("seal"), gathering.read(files)
+        whole = compaction._fingerprint(connection, source, row)
         for change in (
             "dropped + (seal_index = 1)::BIGINT AS dropped",
             "CASE WHEN seal_index = 1 THEN NULL ELSE root END AS root",
         ):
             changed = f"(SELECT * REPLACE ({change}) FROM {source})"
-            assert compaction._fingerprint(connection, changed, columns) != whole
+            assert compaction._fingerprint(connection, changed, row) != whole
 
 
 def test_a_damaged_original_ends_it_in_one_sentence(tmp_path: Path) -> None:

@@ -89,10 +89,17 @@ def test_an_endpoint_without_tls_must_be_named(server: object_stores.Store, monk
         list(_store(server).listed("a"))
 
 
-@pytest.mark.parametrize("key", ["denied", "bad_key", "skewed"])
-def test_what_may_not_be_written_says_so(server: object_stores.Store, key: str) -> None:
-    server.fault(key, method="PUT", times=99)
-    with pytest.raises(ConfigurationError, match="list and read and write there"):
+@pytest.mark.parametrize(
+    "kind,says",
+    [
+        ("denied", "list and read and write there"),
+        ("bad_key", "does not accept the credentials; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("skewed", "this machine's clock is too far from the store's; set it"),
+    ],
+)
+def test_what_may_not_be_written_says_so(server: object_stores.Store, kind: str, says: str) -> None:
+    server.fault(kind, method="PUT", times=99)
+    with pytest.raises(ConfigurationError, match=says):
         _store(server).put("one", b"1")
 
 
