@@ -14,7 +14,7 @@ from pathlib import Path
 
 import crawl_audit
 from crawl_audit import schema
-from crawl_audit.errors import LogUnavailable
+from crawl_audit.errors import LogFormatError
 from crawl_audit.records import Instant, Mode, Record, Run
 from crawl_audit.segment_sql import typed_select
 from reports.rewriting import Connection, fsync, leaves_of, relation, write_parquet
@@ -79,7 +79,7 @@ def leaf_of(entry: str) -> bytes:
 def write_segment(connection: Connection, parent: Path, log: str, first: int, entries: Sequence[str]) -> Path:
     """Write a segment of ``entries`` numbered from ``first`` into ``parent``, which is made; it is durable.
 
-    Raises LogUnavailable where it does not read back as it was written.
+    Raises LogFormatError where it does not read back as it was written.
     """
     directory = parent / f"{first:012d}-{first + len(entries) - 1:012d}"
     directory.mkdir(parents=True)
@@ -95,7 +95,7 @@ def write_segment(connection: Connection, parent: Path, log: str, first: int, en
         rows = connection.execute(leaves_of(kind, f"({relation(kind, [file])})")).fetchall()
         found |= {seq: leaf for _, seq, leaf in rows}
     if found != {first + number: leaf_of(entry).hex() for number, entry in enumerate(entries)}:
-        raise LogUnavailable(f"{directory} does not read back as it was written: check this disk; nothing was added.")
+        raise LogFormatError(f"{directory} does not read back as it was written: check this disk; nothing was added.")
     fsync(directory)
     fsync(parent)
     return directory

@@ -22,6 +22,7 @@ from reports.log import open_log
 from tests import custody, logs
 from tests.object_stores import Store, s3_server
 from tests.reports.command import crawl_audit, refused
+from tests.reports.shipped import fleet, two_logs
 
 SUMS = (
     "SELECT count(*) AS n, sum(seq) AS seqs, sum(response_bytes) AS octets, count(DISTINCT url) AS urls FROM exchange"
@@ -166,6 +167,30 @@ def test_what_a_fleet_has_shipped_is_read_where_it_lies(
     assert found["decision"].height == expected.height
     assert found["decision"]["seq"].sum() == expected["seq"].sum()
     assert found["completion"]["response_bytes"].sum() > 0
+
+
+def test_compacted_days_take_the_place_of_their_segments_and_give_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = two_logs(tmp_path / "audit-log")
+    (tmp_path / "tables").mkdir()
+    with fleet(root, tmp_path / "cache") as store:
+        tables = {"warehouse": f"s3://{store.bucket}/tables"}
+        originals = registered(store.address(), tmp_path, **tables)
+        assert crawl_audit("fleet", "compact", store.address()).code == 0
+        days = registered(store.address(), tmp_path, "--compacted", **tables)
+        remote = {"s3.endpoint": store.url, "s3.region": "us-east-1"}
+        found = dict(frames(tmp_path, **remote))
+        again = registered(store.address(), tmp_path, "--compacted", **tables)
+        back = registered(store.address(), tmp_path, **tables)
+        whole = dict(frames(tmp_path, **remote))
+    count = len(list(root.glob("segments/node*/*/decision.parquet")))
+    changes = [(said["decision"]["added"], said["decision"]["removed"]) for said in (originals, days, again, back)]
+    assert count > 1 and changes == [(count, 0), (1, count), (0, 0), (count, 1)]
+    for kind in ("decision", "completion", "seal", "run"):
+        assert found[kind].height == whole[kind].height > 0
+        assert found[kind]["seq"].sort().equals(whole[kind]["seq"].sort())
+    assert found["decision"]["site"].is_sorted(), "so that bounds of row groups tell sites apart"
 
 
 def test_a_file_that_is_no_segment_is_refused_in_a_sentence(made: Path, tmp_path: Path) -> None:

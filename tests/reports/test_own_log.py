@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crawl_audit import schema
-from crawl_audit.errors import LogUnavailable
+from crawl_audit.errors import LogFormatError
 from crawl_audit.records import Custody, Instant
 from reports import own_log, rewriting
 from reports.evidence_form import LOG_NAME
@@ -67,7 +67,7 @@ def test_what_does_not_read_back_is_not_taken_for_written(tmp_path: Path, monkey
         real(connection, select + (" LIMIT 0" if file.stem == "custody" else ""), file)
 
     monkeypatch.setattr(own_log, "write_parquet", lose_what_is_custody)
-    with rewriting.connect(tmp_path / "spill") as connection, pytest.raises(LogUnavailable, match="does not read back"):
+    with rewriting.connect(tmp_path / "spill") as connection, pytest.raises(LogFormatError, match="does not read back"):
         own_log.write_segment(connection, tmp_path / "log", LOG, 0, entries(connection))
 
 
