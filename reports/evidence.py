@@ -20,6 +20,7 @@ from crawl_audit.errors import LogFormatError
 from crawl_audit.segment_sql import exact_glob, sql_quote
 from crawl_audit.views import glob_literal
 from reports import evidence_bundle, evidence_form, extents, steadiness, torn_uploads
+from reports.evidence_footers import footers
 from reports.evidence_form import WITHHELD, SegmentFiles
 from reports.findings import Findings, Severity
 from reports.log import NotALogError, sentence
@@ -34,7 +35,6 @@ _BY_STATISTICS = (
     "statistics_propagation,filter_pushdown,join_filter_pushdown,compressed_materialization,row_group_pruner,top_n,"
     "late_materialization,partial_aggregate_pushdown,scalar_fn_pushdown,limit_pushdown,sampling_pushdown"
 )
-_FILES_AT_ONCE = 500
 Narrowing = Callable[[list[SegmentFiles]], list[SegmentFiles]]
 
 
@@ -176,6 +176,14 @@ class Evidence:
         self.refused.append((segment.log, place))
         self.findings.add(check, Severity.ERROR, f"{segment.log} {place}", f"This {why}; nothing in it was checked.")
 
+    def forget(self, refused: Sequence[tuple[str, str]]) -> None:
+        """Leave out files, (log, place) as in ``refused``, that another process refused and noted findings on."""
+        for log, place in refused:
+            self.refused.append((log, place))
+            for segment in self.segments(log):
+                if place.startswith(f"{segment.first:012d}-{segment.last:012d}/"):
+                    segment.files.pop(place.partition("/")[2], None)
+
     def file(self, name: str) -> EvidenceFile | None:
         """The small file ``name`` under ``checkpoints/``, or None."""
         return self._small.get(name)
@@ -259,29 +267,12 @@ class Evidence:
             self.findings.add("F3", Severity.ERROR, "manifest.json", f"It cannot be trusted to say anything: {error}")
 
     def _check_files(self, files: list[tuple[SegmentFiles | None, str, str]]) -> None:
-        """Footers of Parquet files, many at once; where one cannot be read, each by itself."""
-        for start in range(0, len(files), _FILES_AT_ONCE):
-            batch = files[start : start + _FILES_AT_ONCE]
-            if not self._check_batch(batch):
-                for item in batch:
-                    if not self._check_batch([item]):
-                        self._refuse(item, "F5", "cannot be read as a Parquet file")
-
-    def _check_batch(self, batch: list[tuple[SegmentFiles | None, str, str]]) -> bool:
-        """Hold some files to their form by their footers; False where DuckDB cannot read one of them."""
-        paths = "[" + ", ".join(sql_quote(exact_glob(path)) for _, _, path in batch) + "]"
-        trees: dict[str, list[tuple[str, str | None, int | None]]] = {}
-        groups: dict[str, list[tuple[int, int]]] = {}
-        try:
-            for path, *node in self.connection.execute(_NODES.format(paths=paths)).fetchall():
-                trees.setdefault(path, []).append((node[0], node[1], node[2]))
-            for path, rows, octets in self.connection.execute(_GROUPS.format(paths=paths)).fetchall():
-                groups.setdefault(path, []).append((rows, octets))
-        except duckdb.Error:
-            return False
-        for item in batch:
-            self._check_file(item, evidence_form.parquet_columns(trees.get(item[2], [])), groups.get(item[2], []))
-        return True
+        """Hold files to their form by their footers."""
+        for item, footer in zip(files, footers(self.connection, [path for _, _, path in files]), strict=True):
+            if footer is None:
+                self._refuse(item, "F5", "cannot be read as a Parquet file")
+            else:
+                self._check_file(item, footer.columns, footer.groups)
 
     def _check_file(
         self, item: tuple[SegmentFiles | None, str, str], columns: list[tuple[str, str]], groups: list[tuple[int, int]]
@@ -322,13 +313,6 @@ class Evidence:
             self._load_manifest(manifest)
 
 
-_NODES = "SELECT file_name, name, duckdb_type, num_children FROM parquet_schema({paths})"
-_GROUPS = """
-SELECT file_name, max(row_group_num_rows), sum(total_uncompressed_size)::BIGINT
-FROM parquet_metadata({paths}) GROUP BY file_name, row_group_id
-"""
-
-
 def _read_parquet(paths: Sequence[str], *, alike: bool) -> str:
     """``alike``: all files have the same columns, by the form check; so not all need be opened to begin with."""
     listed = ", ".join(sql_quote(exact_glob(path)) for path in paths)
@@ -342,16 +326,19 @@ def _listing(directory: Path) -> list[Path]:
 
 
 @contextmanager
-def open_evidence(path: str, findings: Findings | None = None, only: Narrowing = list) -> Iterator[Evidence]:
+def open_evidence(
+    path: str, findings: Findings | None = None, only: Narrowing = list, threads: int | None = None
+) -> Iterator[Evidence]:
     """The evidence at ``path`` (log directory, export directory or bundle); form findings are in ``.findings``.
 
-    ``only`` narrows what is read of a directory.  Raises NotALogError where there is nothing of the kind.
+    ``only`` narrows what is read of a directory, ``threads`` is how many it takes at most.  Raises NotALogError where
+    there is nothing of the kind.
     """
     path, torn = torn_uploads.located(path)
     root = Path(path).resolve()
     if not root.exists():
         raise NotALogError(f"There is no {path}: name a log directory, an export, a bundle or a proof.")
-    connection = _connect()
+    connection = _connect() if threads is None else _connect(threads=threads)
     evidence = Evidence(root, connection, findings if findings is not None else Findings())
     try:
         if root.is_dir():
@@ -373,7 +360,7 @@ def open_evidence(path: str, findings: Findings | None = None, only: Narrowing =
         connection.close()
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
+def _connect(**more: int) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(
         ":memory:",
         config={
@@ -384,6 +371,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
             "memory_limit": MEMORY_LIMIT,
             "max_temp_directory_size": "0GB",
             "preserve_insertion_order": False,
+            **more,
         },
     )
 

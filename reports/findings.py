@@ -36,6 +36,14 @@ class Finding:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Some findings: those listed one by one, and how many there are of each (check, severity, log)."""
+
+    listed: tuple[Finding, ...] = ()
+    counts: Counter[tuple[str, Severity, str]] = field(default_factory=Counter)
+
+
 class Findings:
     """All findings of one verification; of the same check in the same log only the first are listed."""
 
@@ -49,6 +57,19 @@ class Findings:
         if self._counts[key] < LISTED_MAX:
             self._listed.append(Finding(check=check, severity=severity, where=where, message=message))
         self._counts[key] += 1
+
+    def mark(self) -> Noted:
+        """What is noted so far, for :meth:`since`."""
+        return Noted(tuple(self._listed), Counter(self._counts))
+
+    def since(self, before: Noted) -> Noted:
+        """What was noted since, for :meth:`extend` in another process."""
+        return Noted(tuple(self._listed[len(before.listed) :]), self._counts - before.counts)
+
+    def extend(self, noted: Noted) -> None:
+        """Take note of what was found elsewhere."""
+        self._listed.extend(noted.listed)
+        self._counts.update(noted.counts)
 
     def has_error(self, check: str, log: str) -> bool:
         """Whether ``check`` found an error in ``log``."""

@@ -7,8 +7,7 @@ and time-stamping authorities.  What was not looked at is listed, never counted 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,18 +15,18 @@ from reports import (
     verify_anchors,
     verify_coverage,
     verify_custody,
-    verify_decisions,
     verify_heads,
+    verify_parts,
     verify_proof,
-    verify_records,
     verify_seals,
     verify_shared,
 )
 from reports.brought import Brought
-from reports.evidence import DamagedError, Evidence, open_evidence
+from reports.evidence import Evidence, open_evidence
 from reports.findings import Findings, Result, Severity, Tally
 from reports.period import iso, now
 from reports.steadiness import ChangedError, Listed
+from reports.verify_parts import Part, going_on
 from reports.verify_seals import SealTree
 from reports.verify_text import claims
 
@@ -45,8 +44,6 @@ class Verification:
 
     evidence: Evidence
     brought: Brought
-    replay: bool
-    progress: Callable[[int], None]
     findings: Findings
     keys: verify_heads.Keys
     trees: dict[str, SealTree] = field(default_factory=dict)
@@ -56,23 +53,12 @@ class Verification:
 LogCheck = Callable[[Verification, str, Tally], None]
 
 
-def _records(run: Verification, log: str, tally: Tally) -> None:
-    run.trees[log] = verify_records.check(run.evidence, log, run.findings, tally, run.progress)
-
-
 def _seals(run: Verification, log: str, tally: Tally) -> None:
     verify_seals.check(run.evidence, run.trees[log], run.findings, tally)
 
 
 def _heads(run: Verification, log: str, tally: Tally) -> None:
     verify_heads.check(run.evidence, run.trees[log], run.keys, run.brought, run.findings, tally)
-
-
-def _decisions(run: Verification, log: str, tally: Tally) -> None:
-    if run.findings.has_error("F3", log):  # nothing can be said of values that no record may have
-        tally.skip("decisions", tally.decisions, "the log holds values that the schema forbids (F3)")
-        return
-    verify_decisions.check(run.evidence, log, run.findings, tally, run.progress, replay=run.replay)
 
 
 def _anchors(run: Verification, log: str, tally: Tally) -> None:
@@ -92,20 +78,25 @@ def _vouched(run: Verification, log: str, tally: Tally) -> None:
 
 
 PER_LOG: tuple[tuple[str, LogCheck], ...] = (
-    ("records", _records),
     ("seals", _seals),
     ("heads", _heads),
     ("anchors", _anchors),
-    ("decisions", _decisions),
     ("vouching", _vouched),
 )
-"""The checks on each log, in order; each may rely on what those before it found."""
+"""The checks on each log after those on its records and decisions, in order; each may rely on what was found before."""
 
 
 def verify(
-    path: str, *, brought: Brought | None = None, replay: bool = True, progress: Progress | None = None
+    path: str,
+    *,
+    brought: Brought | None = None,
+    replay: bool = True,
+    progress: Progress | None = None,
+    jobs: int | None = None,
 ) -> dict[str, Any]:
     """The answer of a verification of the log directory, export, bundle or proof at ``path``.
+
+    ``jobs``: how many processes to work in; None: as many as this machine has cores and the log is worth.
 
     Raises NotALogError where there is none of them, ChangedError where a log is changed each time it is read.
     """
@@ -116,7 +107,8 @@ def verify(
     for left in reversed(range(_ATTEMPTS)):
         try:
             with open_evidence(path) as evidence:
-                answer = _verified(evidence, given, replay, progress)
+                parts = verify_parts.parts(evidence, jobs=jobs, replay=replay, worked=_counting(evidence, progress))
+                answer = _verified(evidence, given, parts)
         except ChangedError:
             continue
         if _counts(evidence.listed, Result(answer["result"]), last=not left):
@@ -142,25 +134,23 @@ def _counts(listed: Listed | None, result: Result, *, last: bool) -> bool:
     return last or listed.is_at_rest()
 
 
-def _verified(evidence: Evidence, brought: Brought, replay: bool, progress: Progress | None) -> dict[str, Any]:
+def _verified(evidence: Evidence, brought: Brought, parts: Mapping[str, Part]) -> dict[str, Any]:
     run = Verification(
         evidence=evidence,
         brought=brought,
-        replay=replay,
-        progress=_counting(evidence, progress),
         findings=evidence.findings,
         keys=verify_heads.Keys(evidence, evidence.findings),
     )
     for log in evidence.logs:
-        run.tallies[log] = tally = Tally(log=log)
-        run.trees[log] = SealTree(log, [])
+        run.tallies[log] = tally = parts[log].tally
+        run.trees[log] = parts[log].tree
         for name, check in PER_LOG:
-            with _going_on(run, name, log, tally):
+            with going_on(run.findings, name, log, tally):
                 check(run, log, tally)
     everything = Tally(log="")
-    with _going_on(run, "shared robots.txt", "", everything):
+    with going_on(run.findings, "shared robots.txt", "", everything):
         verify_shared.check(evidence, run.findings, run.tallies)
-    with _going_on(run, "custody", "", everything):
+    with going_on(run.findings, "custody", "", everything):
         verify_custody.check(evidence, run.findings, brought.trust)
     verify_heads.check_absent(evidence, run.trees, brought, run.findings)
     return _answer(run, everything, verify_coverage.check(evidence, run.trees, run.tallies, run.findings))
@@ -178,17 +168,6 @@ def _counting(evidence: Evidence, progress: Progress | None) -> Callable[[int], 
             progress(done, total)
 
     return worked
-
-
-@contextmanager
-def _going_on(run: Verification, name: str, log: str, tally: Tally) -> Iterator[None]:
-    """A check that cannot read what it needs is not made: a finding, and the rest goes on."""
-    try:
-        yield
-    except DamagedError as error:
-        where = f"{log} {name}".strip()
-        run.findings.add("F5", Severity.ERROR, where, f"This could not be checked to the end: {error}")
-        tally.skip(f"checks on {name}", 1, "the evidence could not be read")
 
 
 def _answer(run: Verification, everything: Tally, coverage: dict[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,9 @@ def verify_command(
     ] = None,
     witness: Annotated[list[str] | None, typer.Option(metavar="FILE", help="verifier keys of witnesses")] = None,
     no_replay: Annotated[bool, typer.Option("--no-replay", help="do not make the decisions again")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, metavar="N", help="processes to check logs in; default: by cores")
+    ] = None,
     form: Annotated[Form, typer.Option("--format")] = Form.TEXT,
     out: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="instead of the screen")] = None,
 ) -> None:
@@ -60,7 +63,7 @@ def verify_command(
     given = brought.read(pins=pin or (), trust=trust or (), witnesses=witness or (), tsa_ca=tsa_ca or ())
     located(evidence)  # what lies in an object store is fetched first, which shows how far it is
     with output.progress("Verifying") as advance:
-        answer = verify.verify(evidence, brought=given, replay=not no_replay, progress=advance)
+        answer = verify.verify(evidence, brought=given, replay=not no_replay, progress=advance, jobs=jobs)
     if form is Form.JSON:
         output.write(render.json_text(answer), out)
     else:

@@ -56,6 +56,8 @@ ONLY_IN = {
         "reports/footers.py",
         "reports/empty_kinds.py",
         "reports/compaction.py",
+        "reports/gathering.py",
+        "reports/evidence_footers.py",
         "reports/query.py",
         "reports/manifest.py",
         "reports/evidence.py",
