@@ -30,8 +30,8 @@ _LOOK_S = 0.2
 CHUNK_BYTES = 8 * 2**20
 _CONNECT, _ANSWER, _TRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=60)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-# Where the client asks for credentials when the environment has none (instance metadata, task roles).
 _NOT_ACCEPTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
+# Where the client asks for credentials when the environment has none (instance metadata, task roles).
 _METADATA = ("169.254.169.254", "169.254.170.2", "Missing AccessKeyId", "Missing SecretAccessKey", "WebIdentity")
 
 

@@ -96,9 +96,8 @@ def verify(
 ) -> dict[str, Any]:
     """The answer of a verification of the log directory, export, bundle or proof at ``path``.
 
-    ``jobs``: how many processes to work in; None: as many as this machine has cores and the log is worth.
-
-    Raises NotALogError where there is none of them, ChangedError where a log is changed each time it is read.
+    ``jobs``: how many processes to work in; None: as many as there are cores, where that is worth it.  Raises
+    NotALogError where there is none of them, ChangedError where a log is changed each time it is read.
     """
     given = brought if brought is not None else Brought()
     if verify_proof.is_proof(path):
