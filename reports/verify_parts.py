@@ -10,9 +10,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -128,23 +130,26 @@ class Narrowed:
 
 def _together(path: str, dealt: Sequence[Sequence[str]], replay: bool, worked: Worked) -> dict[str, Part]:
     spawning = multiprocessing.get_context("spawn")
-    count: Any = spawning.Value("q", 0)
     running: dict[Connection, Any] = {}
     found: dict[str, Part] = {}
-    told = 0
     try:
         for share in dealt:
             ours, theirs = spawning.Pipe(duplex=False)
-            process = spawning.Process(target=_work, args=(theirs, path, tuple(share), replay, count), daemon=True)
-            process.start()
+            process = spawning.Process(target=_work, args=(theirs, path, tuple(share), replay), daemon=True)
+            with _uninterrupted():
+                process.start()
+                running[ours] = process
             theirs.close()
-            running[ours] = process
         while running:
-            for ready in wait(list(running), timeout=_TELL_S):
+            for ready in wait(list(running)):
                 assert isinstance(ready, Connection)
-                found |= _received(ready, running.pop(ready), path)
-            told, before = count.value, told
-            worked(told - before)
+                told = _told(ready, running[ready], path)
+                if isinstance(told, int):
+                    worked(told)
+                else:
+                    found |= told
+                    running.pop(ready).join()
+                    ready.close()
     finally:
         for connection, process in running.items():
             process.kill()
@@ -153,37 +158,70 @@ def _together(path: str, dealt: Sequence[Sequence[str]], replay: bool, worked: W
     return found
 
 
-def _received(connection: Connection, process: Any, path: str) -> dict[str, Part]:
-    with connection:
-        try:
-            made = connection.recv()
-        except EOFError:
-            process.join()
-            raise LostError(
-                f"A process of the verification ended with {process.exitcode}, perhaps for want of memory:"
-                " run it with `--jobs 1`."
-            ) from None
-    process.join()
-    if made is None:
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What is started here takes no notice of Ctrl-C: that is for this process, once it has started it whole."""
+    resource_tracker.ensure_running()  # it would unblock the signal when it starts
+    noted: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: noted.append(number)) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started inherits it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if noted:
+        raise KeyboardInterrupt
+
+
+def _told(connection: Connection, process: Any, path: str) -> int | dict[str, Part]:
+    """How many more records a process worked on, or at its end what it found."""
+    try:
+        told: int | dict[str, Part] | None = connection.recv()
+    except EOFError:
+        process.join()
+        raise LostError(
+            f"A process of the verification ended with {process.exitcode}, perhaps for want of memory:"
+            " run it with `--jobs 1`."
+        ) from None
+    if told is None:
         raise ChangedError(path)
-    found: dict[str, Part] = made
-    return found
+    return told
 
 
-def _work(connection: Connection, path: str, logs: Sequence[str], replay: bool, count: Any) -> None:
-    """What a process does: the parts of its share, sent as one message; None where a log changed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+class _Telling:
+    """Tells the parent how many records were worked on, a few times a second at most."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._untold = 0
+        self._told_at = time.monotonic()
+
+    def __call__(self, rows: int) -> None:
+        self._untold += rows
+        if time.monotonic() - self._told_at >= _TELL_S:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell what is not told yet."""
+        self._connection.send(self._untold)
+        self._untold, self._told_at = 0, time.monotonic()
+
+
+def _work(connection: Connection, path: str, logs: Sequence[str], replay: bool) -> None:
+    """What a process does: the parts of its share, sent as its last message; None where a log changed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
-    def worked(rows: int) -> None:
-        with count.get_lock():
-            count.value += rows
-
+    worked = _Telling(connection)
     try:
         with open_evidence(path, only=Narrowed(frozenset(logs)), threads=1) as evidence:
-            connection.send({log: part_of(evidence, log, replay=replay, worked=worked) for log in logs})
+            found = {log: part_of(evidence, log, replay=replay, worked=worked) for log in logs}
     except ChangedError:
         connection.send(None)
+    else:
+        worked.tell()
+        connection.send(found)
 
 
 def _end_with_parent() -> None:

@@ -19,6 +19,7 @@ def meets_a_change(connection: Connection, *_: Any) -> None:
     connection.send(None)
 
 
-def never_ends(*_: Any) -> None:
-    """Work on."""
+def never_ends(connection: Connection, *_: Any) -> None:
+    """Tell of some work, and work on."""
+    connection.send(1)
     time.sleep(600)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,7 @@ from tests.reports import slow_workers
 from tests.reports.command import crawl_audit
 from tests.reports.tampering import rewrite
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = st.text("abcdef", min_size=1, max_size=5)
 
 
@@ -159,3 +166,45 @@ def test_small_logs_are_not_worth_a_process_and_large_ones_are_worth_every_core_
     assert verify_parts.processes(None, verify_parts.WORTH_IT_ROWS - 1) == 1
     assert verify_parts.processes(None, 10**9) == 8
     assert verify_parts.processes(64, 1) == 64
+
+
+@pytest.mark.parametrize("at_least", [2, 3, 4], ids=["the first starts", "the second starts", "both run"])
+def test_ctrl_c_on_a_terminal_ends_all_processes_with_one_sentence(root: Path, at_least: int) -> None:
+    program = (
+        "import sys; from reports import cli, verify_parts; from tests.reports import slow_workers\n"
+        "if __name__ == '__main__':\n"
+        "    verify_parts._work = slow_workers.never_ends\n"
+        "    sys.stderr.write('ready\\n'); sys.stderr.flush()\n"
+        "    cli.main(['verify', sys.argv[1], '--jobs', '2'])\n"
+    )
+    script = root.parent / "interrupted.py"
+    script.write_text(program)
+    command = [sys.executable, str(script), str(root)]
+    told: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "stderr": subprocess.PIPE, "text": True}
+    # A terminal sends the signal to every process of the group.
+    with subprocess.Popen(command, **told, start_new_session=True) as process:
+        assert process.stderr is not None and process.stderr.readline() == "ready\n"
+        deadline = time.monotonic() + 60
+        while len(group := members(process.pid)) < at_least and time.monotonic() < deadline:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            assert process.stderr.read() == "crawl-audit: Interrupted.\n"
+            assert process.wait(30) == 130 and len(group) >= at_least
+            while members(process.pid) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert members(process.pid) == []
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
