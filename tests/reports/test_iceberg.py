@@ -126,8 +126,7 @@ def test_new_segments_are_added_and_those_that_are_gone_are_let_go_of(made: Path
     more.add(logs.decision("example.com", "/more"))
     more.publish()
     (gone,) = sorted((made / "segments").glob("node1-*/*/"))[:1]
-    held = duckdb.execute(f"SELECT count(*) FROM '{gone}/decision.parquet'").fetchone()
-    assert held is not None
+    (held,) = duckdb.sql(f"SELECT count(*) FROM '{gone}/decision.parquet'").fetchall()
     shutil.rmtree(gone)
     second = registered(made, tmp_path)
     assert (second["decision"]["added"], second["decision"]["removed"]) == (1, 1)
