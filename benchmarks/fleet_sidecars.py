@@ -9,18 +9,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crawl_audit.object_address import parse
-from crawl_audit.remote_layout import SCHEMA, segment_directory, shipped_key
+from crawl_audit.object_address import ObjectAddress, parse
+from crawl_audit.remote_layout import SCHEMA, segment_key, shipped_key
 from proxy_addon.log_directory import LogDirectory
 from proxy_addon.ship_options import ShipOptions
 from proxy_addon.shipper import ship_once
 from reports.object_store import endpoint
+from reports.remote_listing import Place
 from tests.object_stores import Store, faulty_proxy
 
 FAULTY_EVERY = 10
@@ -60,25 +63,24 @@ class Shipped:
     segments: int = 0
     octets: int = 0
     attempts: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
     conflicts: list[str] = field(default_factory=list)
 
 
 def ship(root: Path, address: str, *, processes: int) -> Iterator[str]:
     """Ship every log of ``root`` and say how that went; raises SystemExit where something is not as it should be."""
-    began = time.perf_counter()
-    places = list(_directories(root))
+    began, where = time.perf_counter(), parse(address)
     with ExitStack() as stack:
-        troubled = Store(url="", bucket=parse(address).bucket, environment={}, direct=endpoint())
+        sidecars = stack.enter_context(tempfile.TemporaryDirectory(dir=root.parent))  # where hard links are possible
+        places = list(_directories(root, Path(sidecars)))
+        troubled = Store(url="", bucket=where.bucket, environment={}, direct=endpoint())
         proxy = stack.enter_context(faulty_proxy(troubled))
-        jobs = []
-        for number, place in enumerate(places):
-            faulty = number % FAULTY_EVERY == FAULTY_EVERY - 1
-            if faulty:
-                _trouble(troubled, place)
-            jobs.append(Job(place, address, proxy if faulty else endpoint()))
-        if any(job.endpoint == proxy for job in jobs):
-            _store_another(troubled, next(job for job in jobs if job.endpoint == proxy).directory)
+        faulty = places[FAULTY_EVERY - 1 :: FAULTY_EVERY]
+        for place in faulty:
+            _trouble(troubled, place)
+        for place in faulty[:1]:
+            _store_another(troubled, place)
+        jobs = [Job(place, address, proxy if place in faulty else endpoint()) for place in places]
         asked = len(troubled.faults)
         pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
         done: list[Shipped] = []
@@ -87,19 +89,19 @@ def ship(root: Path, address: str, *, processes: int) -> Iterator[str]:
             if len(done) % 30 == 0:
                 yield f"  {len(done)} of {len(jobs)} sidecars have shipped after {time.perf_counter() - began:.0f} s"
         yield from _told(done, time.perf_counter() - began)
-        yield from _repaired(troubled, address, [job for job in jobs if _log(job.directory) in _in_conflict(done)])
+        in_conflict = {one.log for one in done if one.conflicts}
+        yield from _repaired(troubled, where, [job for job in jobs if job.directory.name in in_conflict])
         left = [fault for fault in troubled.faults if fault.times]
         if left:
             raise SystemExit(f"{len(left)} of {asked} faults never happened: {left[0]}")
         yield f"{asked} faults happened, each of them"
-        yield from _compared(troubled, parse(address).prefix, places)
-    shutil.rmtree(root.parent / f"{root.name}-sidecars")
+        yield from _compared(troubled, where, places)
 
 
-def _directories(root: Path) -> Iterator[Path]:
-    """A log directory for every log, as its sidecar has it."""
+def _directories(root: Path, sidecars: Path) -> Iterator[Path]:
+    """A log directory of its own in ``sidecars`` for every log, under the log's name."""
     for log in sorted((root / "segments").glob("node*")):
-        place = root.parent / f"{root.name}-sidecars" / log.name
+        place = sidecars / log.name
         shutil.copytree(log, place / "segments" / log.name, copy_function=os.link)
         shutil.copytree(root / SCHEMA, place / SCHEMA, copy_function=os.link)
         (place / "checkpoints").mkdir()
@@ -108,38 +110,35 @@ def _directories(root: Path) -> Iterator[Path]:
         yield place
 
 
-def _log(place: Path) -> str:
-    return place.name
-
-
-def _segments(place: Path) -> list[str]:
-    return sorted(segment.name for segment in (place / "segments" / _log(place)).iterdir())
+def _segments(place: Path) -> list[Place]:
+    """The segments of a sidecar's log in order: the log, its first and its last record."""
+    names = sorted(segment.name for segment in (place / "segments" / place.name).iterdir())
+    return [(place.name, *map(int, name.split("-"))) for name in names]
 
 
 def _trouble(store: Store, place: Path) -> None:
     segments = _segments(place)
     for number, (kind, method) in enumerate(_TROUBLE):
         segment = segments[1 + number % (len(segments) - 1)]
-        store.fault(kind, method=method, path=f"segments/{_log(place)}/{segment}/decision", seconds=_SLOW_S)
+        store.fault(kind, method=method, path=segment_key(*segment, "decision"), seconds=_SLOW_S)
 
 
 def _store_another(store: Store, place: Path) -> None:
     """What a store must not do, once in the whole fleet: keep other octets than it was given."""
-    store.fault("wrong_stored", method="PUT", path=f"segments/{_log(place)}/{_segments(place)[0]}/seal")
+    store.fault("wrong_stored", method="PUT", path=segment_key(*_segments(place)[0], "seal"))
 
 
 def ship_log(job: Job) -> Shipped:
     """Ship one log until nothing is left but what is in conflict; raises SystemExit where that never comes."""
     os.environ["AWS_ENDPOINT_URL"] = job.endpoint
-    done = Shipped(_log(job.directory))
+    done = Shipped(job.directory.name)
     options = ShipOptions(url=job.address)
     while True:
         status = ship_once(LogDirectory(job.directory), options)
         done.attempts += 1
         done.segments += status.shipped_segments
         done.octets += status.shipped_bytes
-        for reason, count in status.failures.items():
-            done.failures[reason] = done.failures.get(reason, 0) + count
+        done.failures.update(status.failures)
         done.conflicts = status.conflicts
         if not status.fault and status.unshipped_segments == len(status.conflicts):
             return done
@@ -149,38 +148,30 @@ def ship_log(job: Job) -> Shipped:
 
 def _told(done: list[Shipped], took_s: float) -> Iterator[str]:
     segments, octets = sum(one.segments for one in done), sum(one.octets for one in done)
-    failures: dict[str, int] = {}
-    for one in done:
-        for reason, count in one.failures.items():
-            failures[reason] = failures.get(reason, 0) + count
+    failures = sum((one.failures for one in done), Counter[str]())
     yield f"{segments:,} segments, {octets / 2**20:.0f} MiB shipped in {took_s:.0f} s, {segments / took_s:.0f} a second"
-    yield f"rounds that failed and were begun anew: {sum(one.attempts - 1 for one in done)}; reasons: {failures}"
+    yield f"rounds that failed and were begun anew: {sum(one.attempts - 1 for one in done)}; reasons: {dict(failures)}"
 
 
-def _in_conflict(done: list[Shipped]) -> set[str]:
-    return {one.log for one in done if one.conflicts}
-
-
-def _repaired(store: Store, address: str, jobs: list[Job]) -> Iterator[str]:
+def _repaired(store: Store, where: ObjectAddress, jobs: list[Job]) -> Iterator[str]:
     """Take away the object the store keeps wrongly, as its owner does once told, and ship what is left."""
     for job in jobs:
-        first, _, last = _segments(job.directory)[0].partition("-")
-        key = f"{segment_directory(_log(job.directory), int(first), int(last))}/seal.parquet"
-        if shipped_key(_log(job.directory), int(first), int(last)) in store.keys(parse(address).key("shipped/")):
+        first = _segments(job.directory)[0]
+        key, marker = segment_key(*first, "seal"), where.key(shipped_key(*first))
+        if marker in store.keys(marker):
             raise SystemExit(f"{key} was stored with other octets and counts as shipped")
-        store.delete(parse(address).key(key))
+        store.delete(where.key(key))
         again = ship_log(replace(job, endpoint=endpoint()))
         if again.conflicts or again.segments != 1:
             raise SystemExit(f"{again.log} is still in conflict: {again.conflicts}")
         yield f"{key} was stored with other octets: named, not counted as shipped; shipped once it was deleted"
 
 
-def _compared(store: Store, prefix: str, places: list[Path]) -> Iterator[str]:
+def _compared(store: Store, where: ObjectAddress, places: list[Path]) -> Iterator[str]:
     """Whether exactly what lies in the log directories lies in the store: nothing less, nothing twice."""
     wanted = {str(path.relative_to(place)) for place in places for path in _files(place)}
-    segments = [(_log(place), *segment.split("-")) for place in places for segment in _segments(place)]
-    wanted |= {shipped_key(log, int(first), int(last)) for log, first, last in segments}
-    found = {key.removeprefix(prefix).lstrip("/") for key in store.keys(prefix)}
+    wanted |= {shipped_key(*segment) for place in places for segment in _segments(place)}
+    found = {where.relative(key) for key in store.keys(where.prefix)}
     if found != wanted:
         missing, beyond = sorted(wanted - found), sorted(found - wanted)
         raise SystemExit(f"{len(missing)} objects are missing {missing[:2]}, {len(beyond)} are too many {beyond[:2]}")
