@@ -172,12 +172,13 @@ def s3_server(*, faulty: bool = False, object_lock: bool = False) -> Iterator[St
         if faulty:
             store.url = stack.enter_context(faulty_proxy(store))
         store.environment = ENVIRONMENT | {"AWS_ENDPOINT_URL": store.url}
-        stack.enter_context(_environment(store.environment))
+        stack.enter_context(aws_environment(store.environment))
         yield store
 
 
 @contextlib.contextmanager
-def _environment(wanted: dict[str, str]) -> Iterator[None]:
+def aws_environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Of AWS_* only what is wanted, for a while."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in before:
         del os.environ[name]

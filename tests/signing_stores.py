@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from tests.object_stores import Store, faulty_proxy, unused_port
+from tests.object_stores import ENVIRONMENT, Store, aws_environment, faulty_proxy
 
 KEY, SECRET = "checked-key", "checked-secret"
 _START_S = 30
@@ -48,8 +45,7 @@ def signing_store(root: Path, *, keeps: bool = True) -> Iterator[SigningStore]:
     """A bucket on a server of its own, with AWS_* in the environment; ``keeps``: it keeps to If-None-Match."""
     objects = root / "audit"
     objects.mkdir(parents=True)
-    direct = f"127.0.0.1:{unused_port()}"
-    command = [str(Path(sys.executable).parent / "rclone"), "serve", "s3", str(root), "--addr", direct]
+    command = [str(Path(sys.executable).parent / "rclone"), "serve", "s3", str(root), "--addr", "127.0.0.1:0"]
     environment = {**os.environ, "RCLONE_CONFIG": os.devnull}
     with subprocess.Popen(
         [*command, "--auth-key", f"{KEY},{SECRET}"],
@@ -59,37 +55,34 @@ def signing_store(root: Path, *, keeps: bool = True) -> Iterator[SigningStore]:
         text=True,
     ) as server:
         try:
-            _wait(server, f"http://{direct}")
+            direct = _address(server)
             store = Store(
                 url="",
                 bucket=objects.name,
                 environment={},
-                direct=f"http://{direct}",
+                direct=direct,
                 kept=objects if keeps else None,
                 checks_signatures=True,
             )
-            with faulty_proxy(store) as proxy, pytest.MonkeyPatch.context() as patch:
-                for name in [name for name in os.environ if name.startswith("AWS_")]:
-                    patch.delenv(name)
-                patch.setenv("AWS_ACCESS_KEY_ID", KEY)
-                patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-                patch.setenv("AWS_REGION", "us-east-1")
-                patch.setenv("AWS_ENDPOINT_URL", proxy)
-                yield SigningStore(objects.name, objects, store)
+            with faulty_proxy(store) as proxy:
+                keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+                with aws_environment(ENVIRONMENT | keys | {"AWS_ENDPOINT_URL": proxy}):
+                    yield SigningStore(objects.name, objects, store)
         finally:
             server.kill()
 
 
-def _wait(server: subprocess.Popen[str], url: str) -> None:
-    deadline = time.monotonic() + _START_S
-    while server.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError):
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-            except urllib.error.HTTPError as error:  # it answers: who asks has not signed
-                error.close()
-                return
-        time.sleep(0.05)
+def _address(server: subprocess.Popen[str]) -> str:
+    """Where it listens, which it says when it does; a server that ends or is silent for long is a failure."""
     assert server.stderr is not None
-    server.kill()
-    raise AssertionError(f"the S3 server does not start: {server.stderr.read()}")
+    watchdog = threading.Timer(_START_S, server.kill)
+    watchdog.start()
+    said = ""
+    try:
+        for line in server.stderr:
+            said += line
+            if found := re.search(r"\[(http://[^]]+?)/?\]", line):
+                return found[1]
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"the S3 server does not start: {said}")

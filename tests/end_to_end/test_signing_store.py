@@ -55,8 +55,8 @@ def test_a_wrong_secret_is_told_by_the_shipper_and_by_the_reader_and_nothing_is_
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRAWL_AUDIT_CACHE", str(tmp_path / "cache"))
-    with signing_store(tmp_path / "remote") as store:
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    with signing_store(tmp_path / "remote") as store, pytest.MonkeyPatch.context() as within:
+        within.setenv("AWS_SECRET_ACCESS_KEY", "another")
         status = ship_once(LogDirectory(root), ShipOptions(url=store.address))
         assert status.fault is not None and "does not accept the credentials (SignatureDoesNotMatch)" in status.fault
         assert status.failures == {"credentials": 1} and store.found == []
