@@ -22,6 +22,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
+from crawl_audit import s3_errors
 from crawl_audit.errors import CrawlAuditError
 from proxy_addon.ship_options import ShipOptions
 
@@ -31,14 +32,6 @@ _PART_BYTES = 16 * 2**20
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
-_CLOCK_CODES = {"RequestTimeTooSkewed", "RequestExpired"}
-_CREDENTIAL_CODES = {
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "ExpiredToken",
-    "InvalidToken",
-    "TokenRefreshRequired",
-}
 _SIGNED_FOR = datetime.timedelta(minutes=5)
 # Where obstore looks for credentials last: the metadata of instances and containers, and the token service.
 _CREDENTIAL_PLACES = ("/latest/api/token", "/latest/meta-data/", "169.254.170.2", "169.254.170.23", "://sts.")
@@ -233,9 +226,9 @@ def _explained(said: str, bucket: str) -> tuple[str, str]:
     what = code or str(status)
     if code == "NoSuchBucket":
         return "no_bucket", f"there is no bucket {bucket}"
-    if code in _CLOCK_CODES:
+    if code in s3_errors.CLOCK:
         return "clock", "this machine's clock is too far from the store's: set it"
-    if code in _CREDENTIAL_CODES or status == 401:
+    if code in s3_errors.CREDENTIALS or status == 401:
         return "credentials", f"the store does not accept the credentials ({what}): check {_VARIABLES}"
     if not code and any(place in said.partition("\n")[0] for place in _CREDENTIAL_PLACES):
         return "credentials", f"there are no credentials: set {_VARIABLES}, or give this machine a role"

@@ -20,6 +20,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
+from crawl_audit import s3_errors
 from crawl_audit.errors import ConfigurationError, CrawlAuditError, LogFormatError
 from crawl_audit.object_address import ObjectAddress, parse
 
@@ -30,7 +31,6 @@ _LOOK_S = 0.2
 CHUNK_BYTES = 8 * 2**20
 _CONNECT, _ANSWER, _TRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=60)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_NOT_ACCEPTED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
 # Where the client asks for credentials when the environment has none (instance metadata, task roles).
 _METADATA = ("169.254.169.254", "169.254.170.2", "Missing AccessKeyId", "Missing SecretAccessKey", "WebIdentity")
 
@@ -183,12 +183,12 @@ class ObjectStore:
                 f"{place} without credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role"
                 " gives them."
             ) from error
-        if any(code in text for code in _NOT_ACCEPTED):
+        if any(code in text for code in s3_errors.CREDENTIALS):
             raise ConfigurationError(
                 f"{place}: the store does not accept the credentials; check AWS_ACCESS_KEY_ID and"
                 " AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where you have one."
             ) from error
-        if "RequestTimeTooSkewed" in text:
+        if any(code in text for code in s3_errors.CLOCK):
             raise ConfigurationError(f"{place}: this machine's clock is too far from the store's; set it.") from error
         if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or "403" in text:
             raise ConfigurationError(
