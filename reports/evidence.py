@@ -172,7 +172,7 @@ class Evidence:
     def exclude(self, segment: SegmentFiles, kind: str, why: str, check: str = "F5") -> None:
         """A file proved unreadable: a finding, and nobody reads it any more."""
         del segment.files[kind]
-        place = f"{segment.first:012d}-{segment.last:012d}/{kind}"
+        place = _place(segment, kind)
         self.refused.append((segment.log, place))
         self.findings.add(check, Severity.ERROR, f"{segment.log} {place}", f"This {why}; nothing in it was checked.")
 
@@ -181,8 +181,8 @@ class Evidence:
         for log, place in refused:
             self.refused.append((log, place))
             for segment in self.segments(log):
-                if place.startswith(f"{segment.first:012d}-{segment.last:012d}/"):
-                    segment.files.pop(place.partition("/")[2], None)
+                for kind in [kind for kind in segment.files if _place(segment, kind) == place]:
+                    del segment.files[kind]
 
     def file(self, name: str) -> EvidenceFile | None:
         """The small file ``name`` under ``checkpoints/``, or None."""
@@ -311,6 +311,11 @@ class Evidence:
         manifest = evidence_bundle.manifest(self.connection, held, self.findings)
         if manifest is not None:
             self._load_manifest(manifest)
+
+
+def _place(segment: SegmentFiles, kind: str) -> str:
+    """A file, as findings and what was refused name it within its log."""
+    return f"{segment.first:012d}-{segment.last:012d}/{kind}"
 
 
 def _read_parquet(paths: Sequence[str], *, alike: bool) -> str:

@@ -33,12 +33,9 @@ def gathered(connect: Connect, kind: str, files: Sequence[Path], work: Path) -> 
         with connect() as connection:  # one of its own: it forgets the files when it closes
             connection.execute("SET parquet_metadata_cache = true")
             there = columns_of(connection, kind, batch)
-            selected = [
-                name if name in there else f"NULL::{sql_type} AS {name}" for name, sql_type in possible_columns(kind)
-            ]
-            source = f"(SELECT {', '.join(selected)} FROM {read(batch)})"  # noqa: S608 - names of the schema
+            selected = ", ".join(f"{value} AS {name}" for name, value in _values(kind, there).items())
             connection.execute(
-                f"COPY (SELECT *, {row_hash(kind)} AS {ROW_HASH} FROM {source})"  # noqa: S608
+                f"COPY (SELECT {selected}, {row_hash(kind, there)} AS {ROW_HASH} FROM {read(batch)})"  # noqa: S608
                 f" TO {sql_quote(str(target))} (FORMAT parquet, COMPRESSION lz4_raw)"
             )
         yield target
@@ -51,10 +48,15 @@ def possible_columns(kind: str) -> tuple[tuple[str, str], ...]:
 
 def row_hash(kind: str, there: Sequence[str] | None = None) -> str:
     """SQL: a hash of every possible column; one that is not ``there`` counts as NULL."""
-    values = [
-        name if there is None or name in there else f"NULL::{sql_type}" for name, sql_type in possible_columns(kind)
-    ]
-    return f"hash({', '.join(values)})"
+    return f"hash({', '.join(_values(kind, there).values())})"
+
+
+def _values(kind: str, there: Sequence[str] | None) -> dict[str, str]:
+    """SQL of the value of every possible column, by name."""
+    return {
+        name: name if there is None or name in there else f"NULL::{sql_type}"
+        for name, sql_type in possible_columns(kind)
+    }
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, kind: str, files: Sequence[Path]) -> tuple[str, ...]:
@@ -64,7 +66,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, kind: str, files: Sequence
     fault = evidence_form.column_fault(kind, found)
     if fault is not None:
         raise LogFormatError(f"A file {kind}.parquet in {files[0].parent.parent} {fault}: nothing was compacted.")
-    return tuple(one for one in (name for name, _ in possible_columns(kind)) if one in dict(found))
+    return tuple(column[0] for column in possible_columns(kind) if column in found)
 
 
 def read(files: Sequence[Path]) -> str:

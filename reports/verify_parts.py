@@ -42,17 +42,23 @@ class LostError(CrawlAuditError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What the checks on the records and decisions of one log came to, and the files they proved unreadable."""
+    """What the checks on the records and decisions of one log came to."""
 
     tree: SealTree
     tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a process tells of one log: its part, the findings, and the files that were proved unreadable."""
+
+    part: Part
     noted: Noted
     refused: tuple[tuple[str, str], ...]
 
 
 def part_of(evidence: Evidence, log: str, *, replay: bool, worked: Worked) -> Part:
     """Check the records of one log, then its decisions."""
-    before, refused = evidence.findings.mark(), len(evidence.refused)
     tally, tree = Tally(log=log), SealTree(log, [])
     with going_on(evidence.findings, "records", log, tally):
         tree = verify_records.check(evidence, log, evidence.findings, tally, worked)
@@ -61,9 +67,7 @@ def part_of(evidence: Evidence, log: str, *, replay: bool, worked: Worked) -> Pa
             tally.skip("decisions", tally.decisions, "the log holds values that the schema forbids (F3)")
         else:
             verify_decisions.check(evidence, log, evidence.findings, tally, worked, replay=replay)
-    return Part(
-        tree=tree, tally=tally, noted=evidence.findings.since(before), refused=tuple(evidence.refused[refused:])
-    )
+    return Part(tree=tree, tally=tally)
 
 
 @contextmanager
@@ -90,7 +94,7 @@ def parts(evidence: Evidence, *, jobs: int | None, replay: bool, worked: Worked)
     for log in evidence.logs:
         evidence.findings.extend(found[log].noted)
         evidence.forget(found[log].refused)
-    return found
+    return {log: found[log].part for log in evidence.logs}
 
 
 def processes(jobs: int | None, rows: int) -> int:
@@ -128,10 +132,10 @@ class Narrowed:
         return kept
 
 
-def _together(path: str, dealt: Sequence[Sequence[str]], replay: bool, worked: Worked) -> dict[str, Part]:
+def _together(path: str, dealt: Sequence[Sequence[str]], replay: bool, worked: Worked) -> dict[str, Message]:
     spawning = multiprocessing.get_context("spawn")
     running: dict[Connection, Any] = {}
-    found: dict[str, Part] = {}
+    found: dict[str, Message] = {}
     try:
         for share in dealt:
             ours, theirs = spawning.Pipe(duplex=False)
@@ -176,10 +180,10 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _told(connection: Connection, process: Any, path: str) -> int | dict[str, Part]:
+def _told(connection: Connection, process: Any, path: str) -> int | dict[str, Message]:
     """How many more records a process worked on, or at its end what it found."""
     try:
-        told: int | dict[str, Part] | None = connection.recv()
+        told: int | dict[str, Message] | None = connection.recv()
     except EOFError:
         process.join()
         raise LostError(
@@ -210,13 +214,19 @@ class _Telling:
         self._untold, self._told_at = 0, time.monotonic()
 
 
+def _message(evidence: Evidence, log: str, replay: bool, worked: Worked) -> Message:
+    before, refused = evidence.findings.mark(), len(evidence.refused)
+    part = part_of(evidence, log, replay=replay, worked=worked)
+    return Message(part=part, noted=evidence.findings.since(before), refused=tuple(evidence.refused[refused:]))
+
+
 def _work(connection: Connection, path: str, logs: Sequence[str], replay: bool) -> None:
     """What a process does: the parts of its share, sent as its last message; None where a log changed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     worked = _Telling(connection)
     try:
         with open_evidence(path, only=Narrowed(frozenset(logs)), threads=1) as evidence:
-            found = {log: part_of(evidence, log, replay=replay, worked=worked) for log in logs}
+            found = {log: _message(evidence, log, replay, worked) for log in logs}
     except ChangedError:
         connection.send(None)
     else:
